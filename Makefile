@@ -9,9 +9,10 @@ DEMO := runs/demo
 .PHONY: demo test check lock clean
 
 demo: .venv/installed
-	$(BIN)/efficientdet demo-data --output $(DEMO)/data
+	test -d $(DEMO)/data || $(BIN)/efficientdet demo-data --output $(DEMO)/data
 	$(BIN)/efficientdet-pipeline run --config pipeline/configs/demo.yaml --summary $(DEMO)/summary.json
 	$(BIN)/efficientdet models --registry runs/registry
+	rm -rf $(DEMO)/model $(DEMO)/detections
 	$(BIN)/efficientdet pull digits@champion --registry runs/registry --format tflite --output $(DEMO)/model
 	$(BIN)/efficientdet infer --model $(DEMO)/model/model.tflite --input $(DEMO)/data/eval --output $(DEMO)/detections
 	@echo
@@ -33,7 +34,7 @@ check: .venv/installed
 .venv/installed: setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --python .venv --constraint constraints.txt --editable '$(EXTRAS)'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python .venv --constraint constraints.txt --editable '$(EXTRAS)'
 	touch $@
 
 # Resolves the newest set that fits setup.py and pins it.
@@ -41,7 +42,7 @@ lock:
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python .venv --editable '$(EXTRAS)'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python .venv --editable '$(EXTRAS)'
 	$(BIN)/uv pip freeze --python .venv --exclude-editable | grep -v '^pip==' > constraints.txt
 	touch .venv/installed
 

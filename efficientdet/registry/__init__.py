@@ -12,7 +12,9 @@ from typing import Protocol
 from efficientdet.errors import RegistryError
 
 CHAMPION = "champion"
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# numbers are versions, and MLflow keeps `latest` and `v<number>` for itself
+_RESERVED_ALIAS = re.compile(r"\d+|latest|v\d+", re.IGNORECASE)
 
 Metrics = Mapping[str, Mapping[str, float | None]]
 """Numbers per shipped file, as `{"float": {"AP": 0.41, ...}, "int8": {...}}`; None where COCO has no value."""
@@ -73,9 +75,7 @@ class Registry(Protocol):
     def champion(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
         """The version `alias` points at, or None when the name or the alias does not exist."""
 
-    def fetch(
-        self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None
-    ) -> ModelVersion:
+    def fetch(self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None) -> ModelVersion:
         """Copies a version in the bundle's layout to the new folder `destination`, its sums checked.
 
         `only` limits it to files of these names and folders (as "model_int8.tflite", "Format-Serving"); the
@@ -84,7 +84,7 @@ class Registry(Protocol):
 
 
 def open_registry(uri: str | Path) -> Registry:
-    """The registry at a folder (sqlite and files inside), a `sqlite:////…/registry.db` or an MLflow `http(s)://` server.
+    """The registry in a folder (sqlite, files), at `sqlite:////abs/registry.db` or at an `http(s)://` MLflow server.
 
     Opening touches nothing; a local registry comes into being with its first `register`.
     """
@@ -96,6 +96,18 @@ def open_registry(uri: str | Path) -> Registry:
 def parse_reference(reference: str) -> tuple[str, str]:
     """`NAME@ALIAS` or `NAME@VERSION` as (name, alias or version); a bare NAME means its champion."""
     name, at, selector = reference.partition("@")
-    if not NAME_PATTERN.fullmatch(name) or (at and not NAME_PATTERN.fullmatch(selector)):
+    if not _NAME.fullmatch(name) or (at and not _NAME.fullmatch(selector)):
         raise RegistryError(f"{reference!r}: not a model reference; write NAME, NAME@{CHAMPION} or NAME@3")
     return name, selector or CHAMPION
+
+
+def check_name(name: str) -> None:
+    """Raises RegistryError unless a model can be registered under this name."""
+    if not _NAME.fullmatch(name):
+        raise RegistryError(f"model name {name!r}: must begin with a letter or digit and go on with those and . _ -")
+
+
+def check_alias(alias: str) -> None:
+    """Raises RegistryError unless this can be an alias."""
+    if not _NAME.fullmatch(alias) or _RESERVED_ALIAS.fullmatch(alias):
+        raise RegistryError(f"alias {alias!r}: must be a word as {CHAMPION}, and no number, v<number> or latest")

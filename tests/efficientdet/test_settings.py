@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,8 @@ def test_yaml_round_trip(tmp_path: Path):
     ],
 )
 def test_wrong_overrides_say_what_is_wrong(override: str, says: str):
-    with pytest.raises(ConfigError, match=".") as caught:
+    with pytest.raises(ConfigError, match=re.escape(says)) as caught:
         Config().override([override])
-    assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,166 @@
+"""How a bundle is judged: TFX's Evaluator runs our metric on the files that ship, then the record is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from tfx.components.evaluator import constants
+from tfx.components.evaluator import executor as stock
+from tfx.types import Artifact, artifact_utils, standard_artifacts
+from tfx.types import standard_component_specs as keys
+from tfx.utils import json_utils, proto_utils
+
+from components.evaluator import extractor
+from components.evaluator.detectors import detectors
+from components.evaluator.metrics import BASELINE, CANDIDATE, IMAGES, PER_CLASS, eval_config, read_metrics
+from efficientdet.blessing import VARIANTS, Blessing, Bounds, Metrics, judge
+from efficientdet.bundle import TFLITE_FILE, verify_manifest
+from efficientdet.coco_metric import COCO_METRICS
+from efficientdet.data import ledger
+from efficientdet.data.input_pipeline import count_records
+from efficientdet.errors import DataError, ModelError
+from efficientdet.infer import read_packed
+from efficientdet.label_map import LabelMap
+from efficientdet.registry import ModelVersion, open_registry
+
+METRICS_FILE = "metrics.json"
+
+Artifacts = dict[str, list[Artifact]]
+
+
+class Executor(stock.Executor):
+    """TFX's Evaluator executor; a subclass, since Kubeflow's entrypoint translates ids for those alone."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        """Judges `model` on the split of `examples`; see `Evaluator` for the parameters.
+
+        Raises ModelError when a bundle is damaged or has another label map than the examples, and
+        DataError when the split is empty.
+        """
+        bounds = Bounds.parse(json.loads(exec_properties["bounds"]), source="Evaluator bounds")
+        examples = artifact_utils.get_single_instance(input_dict[keys.EXAMPLES_KEY])
+        [split] = json_utils.loads(exec_properties[keys.EXAMPLE_SPLITS_KEY])
+        label_map = LabelMap.load(examples.uri)
+        check_bundle(Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY])), label_map)
+        total = count_images(examples, split)
+        with TemporaryDirectory() as folder:
+            champion = None
+            if bounds.max_champion_drop is not None:
+                champion = fetch_champion(exec_properties, Path(folder) / BASELINE)
+            if champion:
+                check_bundle(Path(folder) / BASELINE, label_map)
+                input_dict = {**input_dict, keys.BASELINE_MODEL_KEY: [_model(Path(folder) / BASELINE)]}
+            config = eval_config(bounds, total, with_baseline=champion is not None)
+            analysis = {
+                keys.EVAL_CONFIG_KEY: proto_utils.proto_to_json(config),
+                keys.MODULE_PATH_KEY: extractor.__name__,
+            }
+            try:
+                super().Do(input_dict, output_dict, {**exec_properties, **analysis})
+            finally:
+                detectors.cache_clear()
+        evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        record = _blessing(read_metrics(evaluation), bounds, label_map, split, total, champion)
+        if record.blessed != tfma.load_validation_result(evaluation).validation_ok:
+            raise AssertionError(f"{evaluation}: our rules say {record.outcome}, TFMA's thresholds the opposite")
+        _write(record, output_dict, champion)
+
+
+def check_bundle(folder: Path, label_map: LabelMap) -> None:
+    """Raises ModelError unless the bundle is whole and both it and its TFLite have this label map."""
+    verify_manifest(folder)
+    _, packed = read_packed(folder / TFLITE_FILE)
+    for where, found in ((folder, LabelMap.load(folder)), (folder / TFLITE_FILE, packed)):
+        if found.hash != label_map.hash:
+            raise ModelError(
+                f"{where}: its label map {found.hash} is not the examples' {label_map.hash}, so its class ids mean "
+                "other classes; train and export it on these examples, or compare with no champion"
+            )
+
+
+def count_images(examples: Artifact, split: str) -> int:
+    """Images in a split: what the ledger says was kept, or without one the number of records.
+
+    Raises DataError when there is none.
+    """
+    [folder] = artifact_utils.get_split_uris([examples], split)
+    if (Path(examples.uri) / ledger.FILE_NAME).is_file():
+        counted = ledger.load(examples.uri).get(split, ledger.Ledger()).images
+        total = counted.kept + counted.clipped
+    else:
+        total = count_records(f"{folder}/*")
+    if not total:
+        raise DataError(f"{examples.uri}: split {split!r} holds no images; nothing can be scored")
+    return total
+
+
+def fetch_champion(exec_properties: Mapping[str, Any], destination: Path) -> ModelVersion | None:
+    """Copies the bundle to compare with to `destination`; None when the pipeline names none or there is none yet."""
+    baseline, settings = exec_properties["baseline"], json.loads(exec_properties["registry"])
+    if not baseline:
+        return None
+    registry = open_registry(settings["uri"])
+    if baseline.startswith("@"):
+        champion = registry.champion(settings["name"], baseline.removeprefix("@"))
+        if champion is None:
+            return None
+        baseline = champion.version
+    return registry.fetch(settings["name"], baseline, destination)
+
+
+def _model(folder: Path) -> Artifact:
+    model = standard_artifacts.Model()
+    model.uri = str(folder)
+    return model
+
+
+def _blessing(
+    found: Mapping[str, Mapping[str, Mapping[int | None, float | None]]],
+    bounds: Bounds,
+    label_map: LabelMap,
+    split: str,
+    total: int,
+    champion: ModelVersion | None,
+) -> Blessing:
+    """The judgement of what TFMA measured."""
+    ours = found[CANDIDATE if champion else ""]
+    theirs = _overall(found[BASELINE]) if champion else None
+    images = {variant: int(ours[f"{variant}/{IMAGES}"][None] or 0) for variant in VARIANTS}
+    per_class = {
+        variant: {
+            label.name: {name: ours[f"{variant}/{name}"].get(label.id) for name in PER_CLASS} for label in label_map
+        }
+        for variant in VARIANTS
+    }
+    return Blessing(
+        rules=judge(bounds, _overall(ours), images, total, theirs),
+        split=split,
+        images_scored=min(images.values()),
+        images_total=total,
+        metrics=_overall(ours),
+        per_class=per_class,
+        champion=champion.version if champion else "",
+        champion_metrics=theirs or {},
+    )
+
+
+def _overall(values: Mapping[str, Mapping[int | None, float | None]]) -> Metrics:
+    return {variant: {name: values[f"{variant}/{name}"][None] for name in COCO_METRICS} for variant in VARIANTS}
+
+
+def _write(record: Blessing, output_dict: Artifacts, champion: ModelVersion | None) -> None:
+    """Leaves the record in both artifacts, and the champion's name in place of the folder it was fetched to."""
+    evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+    blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
+    for folder in (evaluation, blessing.uri):
+        record.write(folder)
+    aside = Path(evaluation) / f".{METRICS_FILE}"
+    aside.write_text(json.dumps({**record.metrics, "per_class": record.per_class}, indent=1) + "\n", encoding="utf-8")
+    aside.replace(aside.with_name(METRICS_FILE))
+    if champion:
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, str(champion))

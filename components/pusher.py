@@ -1,0 +1,155 @@
+"""The Pusher node: a blessed bundle becomes a registered version, and the alias moves to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfx.components.evaluator.constants import BLESSED_FILE_NAME
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import Artifact, BaseChannel, Channel, ComponentSpec, artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+
+from efficientdet import blessing as blessing_file
+from efficientdet import config as config_file
+from efficientdet.blessing import Blessing
+from efficientdet.config import Config
+from efficientdet.data import ledger as ledger_file
+from efficientdet.errors import ModelError
+from efficientdet.label_map import LabelMap
+from efficientdet.registry import CHAMPION, open_registry
+
+PUSHED_FILE = "pushed.json"
+METRICS_FILE = "metrics.json"
+
+Artifacts = dict[str, list[Artifact]]
+
+
+class Executor(base_executor.BaseExecutor):
+    """Registers the bundle and moves the alias, or says why not.
+
+    A process killed anywhere here leaves no version or a complete one; run again, the registry finds the
+    complete one by its content and only the alias is still to be moved.
+    """
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        """Writes `pushed.json` and the artifact's properties; see `Pusher`. ModelError when the label maps differ."""
+        uris = {key: Path(artifact_utils.get_single_uri(artifacts)) for key, artifacts in input_dict.items()}
+        judgement = Blessing.load(uris["evaluation"])
+        if (uris["blessing"] / BLESSED_FILE_NAME).is_file():
+            pushed = push(uris, judgement, json.loads(exec_properties["registry"]), json.loads(exec_properties["tags"]))
+        else:
+            pushed = {
+                "pushed": False,
+                "reason": "; ".join(judgement.reasons) or "the Evaluator did not bless the model",
+            }
+        _record(pushed, artifact_utils.get_single_instance(output_dict["pushed_model"]))
+
+
+def push(
+    uris: Mapping[str, Path], judgement: Blessing, settings: Mapping[str, str], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """Registers the bundle in the folder `uris["model"]`, then moves the alias: the content of `pushed.json`."""
+    label_map = LabelMap.load(uris["model"])
+    if label_map.hash != LabelMap.load(uris["examples"]).hash:
+        raise ModelError(
+            f"{uris['model']}: its label map is not that of {uris['examples']}; train it on these examples"
+        )
+    beside = [uris["evaluation"] / name for name in (blessing_file.FILE_NAME, METRICS_FILE)]
+    beside.append(uris["examples"] / ledger_file.FILE_NAME)
+    facts = {
+        "architecture": Config.load(uris["model"] / config_file.FILE_NAME).model.name,
+        "label_map": label_map.hash,
+        "blessing": judgement.outcome,
+        "champion": judgement.champion,
+        "split": judgement.split,
+        "images": f"{judgement.images_scored} of {judgement.images_total}",
+    }
+    registry = open_registry(settings["uri"])
+    version = registry.register(
+        uris["model"],
+        settings["name"],
+        metrics=judgement.metrics,
+        tags=facts | dict(tags),
+        documents=[path for path in beside if path.is_file()],
+    )
+    alias = settings.get("alias", CHAMPION)
+    registry.set_alias(version.name, alias, version.version)
+    reason = f"blessed, registered in {registry.uri}"
+    return {"pushed": True, "name": version.name, "version": version.version, "alias": alias, "reason": reason}
+
+
+def _record(pushed: Mapping[str, Any], artifact: Artifact) -> None:
+    """What happened, for people and scripts in `pushed.json`, for TFX as the artifact's properties."""
+    folder = Path(artifact.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".{PUSHED_FILE}"
+    aside.write_text(json.dumps(pushed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.replace(folder / PUSHED_FILE)
+    artifact.set_int_custom_property("pushed", int(pushed["pushed"]))
+    for key in ("name", "version", "alias"):
+        if key in pushed:
+            artifact.set_string_custom_property(key, pushed[key])
+
+
+class PusherSpec(ComponentSpec):
+    """The Pusher's ports."""
+
+    INPUTS = {  # noqa: RUF012 TFX's own form
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}  # noqa: RUF012
+    PARAMETERS = {  # noqa: RUF012
+        "registry": ExecutionParameter(type=str),
+        "tags": ExecutionParameter(type=str),
+        "fingerprint": ExecutionParameter(type=str),
+    }
+
+
+class Pusher(base_component.BaseComponent):
+    """Registers what the Evaluator blessed; outputs `pushed_model`.
+
+    Its `pushed.json` holds {pushed, reason} and, when pushed, {name, version, alias}. A model that is not
+    blessed is no error: nothing is registered and the reason tells which rule it broke.
+    """
+
+    SPEC_CLASS = PusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        model: BaseChannel,
+        blessing: BaseChannel,
+        evaluation: BaseChannel,
+        examples: BaseChannel,
+        registry: Mapping[str, str],
+        tags: Mapping[str, str] | None = None,
+        fingerprint: str = "",
+    ) -> None:
+        """The node of a pipeline.
+
+        Args:
+          model: the Exporter's Model, a bundle.
+          blessing: ModelBlessing of that model.
+          evaluation: ModelEvaluation with the Evaluator's `blessing.json` and `metrics.json`.
+          examples: Examples the model was trained on; label map and ledger are taken from them.
+          registry: `uri` of the registry, `name` to register under and `alias` that moves (champion).
+          tags: facts of this run to keep with the version, such as the fingerprint of its data.
+          fingerprint: hash of the code; TFX's own cache key knows only inputs and parameters.
+        """
+        spec = PusherSpec(
+            model=model,
+            blessing=blessing,
+            evaluation=evaluation,
+            examples=examples,
+            registry=json.dumps(dict(registry)),
+            tags=json.dumps(dict(tags or {})),
+            fingerprint=fingerprint,
+            pushed_model=Channel(type=standard_artifacts.PushedModel),
+        )
+        super().__init__(spec=spec)

@@ -1,0 +1,173 @@
+"""Anchor boxes: where they lie, which groundtruth each one answers for, and the box code between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from numpy.typing import NDArray
+
+from efficientdet.config import Config
+
+POSITIVE_IOU = 0.5  # an anchor overlapping a groundtruth box at least this much is positive (RetinaNet, 1708.02002)
+
+
+class Targets(NamedTuple):
+    """What the network should answer, level by level from fine to coarse (leading batch axes optional).
+
+    classes: per level `[h, w, a]` int32, class id - 1, or -1 for background.
+    boxes: per level `[h, w, a * 4]` float32 box deltas, zero for background.
+    num_positives: `[]` float32, anchors that answer for a groundtruth box.
+    """
+
+    classes: tuple[tf.Tensor, ...]
+    boxes: tuple[tf.Tensor, ...]
+    num_positives: tf.Tensor
+
+
+class Anchors:
+    """The anchor grid of one network input size.
+
+    Args:
+      image_size: (height, width) of the network input in pixels; any size works.
+      min_level, max_level: pyramid levels; level i has ceil-halved the input i times.
+      num_scales: octaves per level, 2**(i / num_scales).
+      aspect_ratios: width / height.
+      anchor_scale: side of the square base anchor over its level's stride.
+
+    Attributes:
+      boxes: `[A, 4]` float32 yxyx pixels of the network input: levels from fine to coarse, then rows,
+        columns, octaves, aspect ratios. The stride is image size / feature size, so it may be fractional.
+      feature_sizes: (height, width) of each level.
+      per_cell: anchors per cell.
+    """
+
+    def __init__(
+        self,
+        image_size: tuple[int, int],
+        min_level: int,
+        max_level: int,
+        num_scales: int,
+        aspect_ratios: Sequence[float],
+        anchor_scale: float,
+    ) -> None:
+        self.image_size = image_size
+        self.feature_sizes = feature_sizes(image_size, min_level, max_level)
+        shapes = [2 ** (i / num_scales) * _sides(r) for i in range(num_scales) for r in aspect_ratios]
+        self.per_cell = len(shapes)
+        sides = anchor_scale * np.stack(shapes)
+        levels = [_level_boxes(image_size, size, sides) for size in self.feature_sizes]
+        self.boxes: NDArray[np.float32] = np.concatenate(levels).astype(np.float32)
+
+    def assign(self, boxes: tf.Tensor, classes: tf.Tensor) -> Targets:
+        """Targets of one image.
+
+        Args:
+          boxes: `[n, 4]` float32 yxyx pixels of the network input.
+          classes: `[n]` int32 class ids from 1; a row of class 0 or less is padding and ignored.
+
+        Returns:
+          Targets without batch axis. An anchor answers for the box it overlaps most, from IoU 0.5 on;
+          besides, each box keeps its best anchor unless it overlaps none (of two boxes with the same
+          best anchor the first row keeps it).
+        """
+        real = classes > 0
+        boxes, classes = tf.boolean_mask(boxes, real), tf.boolean_mask(classes, real)
+        # A last row that overlaps nothing stands for background, and keeps argmax defined without any box.
+        boxes = tf.concat([boxes, tf.zeros([1, 4])], axis=0)
+        classes = tf.concat([classes, [0]], axis=0)
+        row = _match(_iou(boxes, tf.constant(self.boxes)))
+        class_targets = tf.gather(classes, row) - 1
+        positive = class_targets >= 0
+        deltas = encode(tf.gather(boxes, row), tf.constant(self.boxes))
+        deltas = tf.where(positive[:, None], deltas, 0.0)
+        return Targets(
+            classes=self._split(class_targets, self.per_cell),
+            boxes=self._split(deltas, self.per_cell * 4),
+            num_positives=tf.reduce_sum(tf.cast(positive, tf.float32)),
+        )
+
+    def _split(self, per_anchor: tf.Tensor, channels: int) -> tuple[tf.Tensor, ...]:
+        """`[A, ...]` over all levels as one `[h, w, channels]` per level."""
+        counts = [h * w * self.per_cell for h, w in self.feature_sizes]
+        parts = tf.split(per_anchor, counts)
+        return tuple(tf.reshape(part, [h, w, channels]) for part, (h, w) in zip(parts, self.feature_sizes, strict=True))
+
+
+def anchors_for(config: Config) -> Anchors:
+    """The anchors a config describes."""
+    model, architecture = config.model, config.model.architecture
+    return Anchors(
+        image_size=model.input_size,
+        min_level=architecture.min_level,
+        max_level=architecture.max_level,
+        num_scales=model.num_scales,
+        aspect_ratios=model.aspect_ratios,
+        anchor_scale=model.anchor_scale or architecture.anchor_scale,
+    )
+
+
+def feature_sizes(image_size: tuple[int, int], min_level: int, max_level: int) -> list[tuple[int, int]]:
+    """(height, width) of each pyramid level: the image size halved and rounded up, level times."""
+    height, width = image_size
+    return [(-(-height // 2**level), -(-width // 2**level)) for level in range(min_level, max_level + 1)]
+
+
+def encode(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """Box deltas `[..., 4]` (dy/ha, dx/wa, log h/ha, log w/wa) of boxes relative to anchors, both `[..., 4]` yxyx.
+
+    This is the code of Faster R-CNN (arXiv 1506.01497) without scale factors. A degenerate box gives infinities.
+    """
+    sizes, anchor_sizes = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
+    shift = (boxes[..., 2:] + boxes[..., :2] - anchors[..., 2:] - anchors[..., :2]) / 2
+    return tf.concat([shift / anchor_sizes, tf.math.log(sizes / anchor_sizes)], axis=-1)
+
+
+def decode(deltas: keras.KerasTensor, anchors: keras.KerasTensor) -> keras.KerasTensor:
+    """The inverse of `encode`: boxes `[..., 4]` yxyx in the anchors' units, from deltas and anchors `[..., 4]`."""
+    anchor_sizes = anchors[..., 2:] - anchors[..., :2]
+    centres = deltas[..., :2] * anchor_sizes + (anchors[..., 2:] + anchors[..., :2]) / 2
+    halves = ops.exp(deltas[..., 2:]) * anchor_sizes / 2
+    return ops.concatenate([centres - halves, centres + halves], axis=-1)
+
+
+def _sides(aspect_ratio: float) -> NDArray[np.float64]:
+    """(height, width) of a box of area 1."""
+    return np.array([aspect_ratio**-0.5, aspect_ratio**0.5])
+
+
+def _level_boxes(
+    image_size: tuple[int, int], feature_size: tuple[int, int], sides: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """`[h * w * a, 4]` yxyx anchors of one level; sides `[a, 2]` are in strides."""
+    stride = np.divide(image_size, feature_size)
+    cells = np.stack(np.meshgrid(*map(np.arange, feature_size), indexing="ij"), axis=-1)
+    centres = ((cells + 0.5) * stride)[:, :, None]
+    halves = sides * stride / 2
+    return np.concatenate([centres - halves, centres + halves], axis=-1).reshape(-1, 4)
+
+
+def _iou(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """`[n, A]` intersection over union of every box and anchor; 0 for a degenerate box."""
+    low = tf.maximum(boxes[:, None, :2], anchors[None, :, :2])
+    high = tf.minimum(boxes[:, None, 2:], anchors[None, :, 2:])
+    overlap = tf.reduce_prod(tf.maximum(high - low, 0.0), axis=-1)
+    area = tf.reduce_prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
+    anchor_area = tf.reduce_prod(anchors[:, 2:] - anchors[:, :2], axis=-1)
+    return tf.math.divide_no_nan(overlap, area[:, None] + anchor_area[None] - overlap)
+
+
+def _match(iou: tf.Tensor) -> tf.Tensor:
+    """`[A]` int32: the row of `iou` `[n, A]` each anchor answers for; the last row is background."""
+    background = tf.shape(iou)[0] - 1
+    nearest = tf.argmax(iou, axis=0, output_type=tf.int32)
+    row = tf.where(tf.reduce_max(iou, axis=0) >= POSITIVE_IOU, nearest, background)
+    best_anchor = tf.argmax(iou, axis=1, output_type=tf.int32)
+    overlaps = tf.reduce_max(iou, axis=1) > 0
+    claims = tf.where(overlaps, tf.range(background + 1), background)
+    claimed = tf.tensor_scatter_nd_min(tf.fill(tf.shape(row), background), best_anchor[:, None], claims)
+    return tf.where(claimed < background, claimed, row)

@@ -1,0 +1,48 @@
+"""A trained detector on disk: weights, resolved config and label map in one folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+
+from efficientdet import config as config_file
+from efficientdet.config import Config
+from efficientdet.errors import ModelError
+from efficientdet.label_map import FILE_NAME as LABEL_MAP_FILE
+from efficientdet.label_map import LabelMap
+from efficientdet.model.detector import build_detector
+
+WEIGHTS_FILE = "detector.weights.h5"
+
+
+def save_detector(folder: str | Path, model: keras.Model, config: Config, label_map: LabelMap) -> None:
+    """Writes the detector into `folder`, which appears complete or not at all; an older one is replaced."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    model.save_weights(aside / WEIGHTS_FILE)
+    (aside / config_file.FILE_NAME).write_text(config.to_yaml(), encoding="utf-8")
+    (aside / LABEL_MAP_FILE).write_text(label_map.to_json(), encoding="utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.replace(folder)
+
+
+def load_detector(folder: str | Path) -> tuple[keras.Model, Config, LabelMap]:
+    """The network with its weights, its config and its label map; raises ModelError when something is missing."""
+    folder = Path(folder)
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        raise ModelError(f"{folder}: holds no {WEIGHTS_FILE}; give the folder a training run wrote")
+    config = Config.load(folder / config_file.FILE_NAME)
+    label_map = LabelMap.load(folder)
+    model = build_detector(config, len(label_map))
+    try:
+        model.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{weights}: does not hold the weights of {config.model.name} ({reason})") from error
+    return model, config, label_map

@@ -1,0 +1,175 @@
+"""`efficientdet`: what a user of trained models types. Every verb loads what it needs when it is called."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from efficientdet import __version__
+from efficientdet.errors import DataError, EfficientDetError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from efficientdet.registry import ModelVersion
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+DEFAULT_REGISTRY = "runs/registry"
+
+registry_option = click.option(
+    "--registry",
+    envvar="EFFICIENTDET_REGISTRY",
+    default=DEFAULT_REGISTRY,
+    show_default=True,
+    show_envvar=True,
+    metavar="URI",
+    help="A folder, sqlite:////abs/path/registry.db or the http(s) address of an MLflow server.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="efficientdet")
+def cli() -> None:
+    """EfficientDet: pull registered detectors and run them."""
+
+
+@cli.command()
+@registry_option
+@click.option("--architectures", is_flag=True, help="List the network sizes that can be trained instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def models(registry: str, architectures: bool, as_json: bool) -> None:
+    """List the registered models, newest versions first."""
+    if architectures:
+        from dataclasses import asdict
+
+        from efficientdet.architectures import ARCHITECTURES
+
+        sizes = [asdict(architecture) for architecture in ARCHITECTURES.values()]
+        return _print_json(sizes) if as_json else _print_table(_architecture_table(sizes))
+    from efficientdet.registry import open_registry
+
+    versions = open_registry(registry).versions()
+    if as_json:
+        return _print_json([_version_record(version) for version in versions])
+    if not versions:
+        return click.echo(f"{registry}: no model is registered there yet")
+    return _print_table(_version_table(versions))
+
+
+@cli.command()
+@click.argument("reference", metavar="NAME[@ALIAS|@VERSION]")
+@click.option("--output", required=True, type=FOLDER, help="Folder to pull into; an earlier pull there is replaced.")
+@click.option(
+    "--format",
+    "file_format",
+    default="tflite",
+    show_default=True,
+    type=click.Choice(["tflite", "saved_model", "all"]),
+    help="Which of the model's files.",
+)
+@registry_option
+def pull(reference: str, output: Path, file_format: str, registry: str) -> None:
+    """Fetch a registered model (its champion unless told otherwise) and verify its sums."""
+    from efficientdet.registry import open_registry
+    from efficientdet.registry.pull import pull as pull_model
+
+    version = pull_model(open_registry(registry), reference, output, file_format)
+    click.echo(f"{version} is in {output}, sums verified")
+
+
+@cli.command()
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="A TFLite file, as pulled.")
+@click.option("--input", "source", required=True, type=click.Path(path_type=Path), help="An image or a folder of them.")
+@click.option("--output", required=True, type=FOLDER, help="Folder for detections.json and pictures.")
+@click.option("--score", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Least score to report.")
+def infer(model: Path, source: Path, output: Path, score: float) -> None:
+    """Detect objects in images: JSON, and pictures with boxes."""
+    from efficientdet.infer import run_infer
+
+    done = run_infer(model, source, output, score)
+    for name, reason in done.unreadable.items():
+        click.echo(f"{name}: skipped, {reason}", err=True)
+    if not done.images:
+        raise DataError(f"{source}: not one of its {len(done.unreadable)} images can be read; give others")
+    click.echo(
+        f"{done.detections} detections in {done.images} images: {done.detections_file}, pictures in {done.pictures}"
+    )
+
+
+@cli.command("demo-data")
+@click.option("--output", required=True, type=FOLDER, help="New folder to write the COCO data set into.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="The same seed, the same bytes.")
+@click.option("--images", type=click.IntRange(min=1), help="Training images; a sixth as many for evaluation.  [600]")
+def demo_data(output: Path, seed: int, images: int | None) -> None:
+    """Write a small data set of scattered handwritten digits (needs scikit-learn)."""
+    from efficientdet.data.demo import write_demo_data
+
+    counts = None if images is None else {"train": images, "eval": max(1, images // 6)}
+    write_demo_data(output, seed=seed, images=counts)
+    click.echo(f"demo data is in {output}")
+
+
+def main() -> None:
+    """The `efficientdet` program: errors a user can mend are one sentence on stderr and exit code 1."""
+    try:
+        cli()
+    except EfficientDetError as error:
+        click.echo(f"efficientdet: {error}", err=True)
+        sys.exit(1)
+
+
+def _print_json(records: list[dict[str, Any]]) -> None:
+    click.echo(json.dumps(records, indent=1, ensure_ascii=False))
+
+
+def _print_table(table: Table) -> None:
+    """The table; into a file or pipe at a width that cuts no name."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _version_record(version: ModelVersion) -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "version": version.version,
+        "aliases": list(version.aliases),
+        "metrics": version.metrics,
+        "created": version.created.isoformat(timespec="seconds"),
+        "bytes": version.size,
+        "content": version.content,
+        "tags": dict(version.tags),
+    }
+
+
+def _version_table(versions: list[ModelVersion]) -> Table:
+    from rich.table import Table
+
+    table = Table("name", "version", "alias", "AP float", "AP int8", "size", "created")
+    for version in versions:
+        ap = [version.metrics.get(part, {}).get("AP") for part in ("float", "int8")]
+        table.add_row(
+            version.name,
+            version.version,
+            ", ".join(version.aliases),
+            *("n/a" if value is None else f"{value:.3f}" for value in ap),
+            f"{version.size / 1e6:.1f} MB",
+            f"{version.created.astimezone():%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def _architecture_table(sizes: list[dict[str, Any]]) -> Table:
+    from rich.table import Table
+
+    table = Table("name", "image", "BiFPN", "heads", "activation", "fusion")
+    for size in sizes:
+        height, width = size["image_size"]
+        bifpn = f"{size['fpn_filters']} x {size['fpn_repeats']}"
+        row = (size["name"], f"{width}x{height}", bifpn, str(size["head_repeats"]), size["activation"], size["fusion"])
+        table.add_row(*row)
+    return table

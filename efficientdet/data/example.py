@@ -1,0 +1,124 @@
+"""One annotated image, and its form on disk: a tf.train.Example with TF Object Detection API keys.
+
+This is the only place where boxes change between pixels and normalised coordinates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from efficientdet.label_map import LabelMap
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image file with its objects, checked: every box lies inside the image and has an area.
+
+    source_id: the original id, as text (COCO: the image id, VOC: the file stem); never a number, so
+    that ids above 2**24 survive. file_name: as the annotation gives it. encoded: the bytes of the
+    file, unchanged. image_format: `jpeg`, `png` or `bmp`. height, width: pixels, from the file itself.
+    boxes `[n, 4]` float32 yxyx pixels, 0-based and continuous; classes `[n]` int32 contiguous ids from 1;
+    is_crowd `[n]` bool; area `[n]` float32 pixels (COCO: of the segmentation); difficult `[n]` bool
+    (VOC's flag, carried but not acted upon: such objects train and count like any other).
+    """
+
+    source_id: str
+    file_name: str
+    encoded: bytes = field(repr=False)
+    image_format: str
+    height: int
+    width: int
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int32]
+    is_crowd: NDArray[np.bool_]
+    area: NDArray[np.float32]
+    difficult: NDArray[np.bool_]
+
+
+def to_example(image: AnnotatedImage, label_map: LabelMap) -> tf.train.Example:
+    """The record of an image. Boxes are divided by its size; without objects the lists are empty, not absent."""
+    size = np.asarray([image.height, image.width] * 2, np.float64)
+    ymin, xmin, ymax, xmax = (image.boxes.reshape(-1, 4) / size).T
+    features = {
+        "image/encoded": _bytes([image.encoded]),
+        "image/format": _bytes([image.image_format.encode()]),
+        "image/height": _ints([image.height]),
+        "image/width": _ints([image.width]),
+        "image/filename": _bytes([image.file_name.encode()]),
+        "image/source_id": _bytes([image.source_id.encode()]),
+        "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
+        "image/object/bbox/ymin": _floats(ymin),
+        "image/object/bbox/xmin": _floats(xmin),
+        "image/object/bbox/ymax": _floats(ymax),
+        "image/object/bbox/xmax": _floats(xmax),
+        "image/object/class/text": _bytes(label_map[int(c)].name.encode() for c in image.classes),
+        "image/object/class/label": _ints(image.classes),
+        "image/object/is_crowd": _ints(image.is_crowd),
+        "image/object/area": _floats(image.area),
+        "image/object/difficult": _ints(image.difficult),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Reads one record, ours or of another TF Object Detection API writer; fit for `tf.data.Dataset.map`.
+
+    Args:
+      serialised: string scalar.
+
+    Returns:
+      image_bytes, source_id: string scalars; height, width: int32 scalars; boxes `[n, 4]` float32 yxyx
+      pixels; classes `[n]` int32 from 1; is_crowd `[n]` bool, False where the record has none; area `[n]`
+      float32 pixels, that of the box where the record has none.
+    """
+    scalar = {
+        "image/encoded": tf.string,
+        "image/source_id": tf.string,
+        "image/height": tf.int64,
+        "image/width": tf.int64,
+    }
+    listed = {f"image/object/bbox/{side}": tf.float32 for side in ("ymin", "xmin", "ymax", "xmax")} | {
+        "image/object/class/label": tf.int64,
+        "image/object/is_crowd": tf.int64,
+        "image/object/area": tf.float32,
+    }
+    features = {key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalar.items()}
+    features |= {key: tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True) for key, dtype in listed.items()}
+    record = tf.io.parse_single_example(serialised, features)
+    height, width = tf.cast(record["image/height"], tf.int32), tf.cast(record["image/width"], tf.int32)
+    boxes_norm = tf.stack([record[f"image/object/bbox/{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=-1)
+    boxes = boxes_norm * tf.cast(tf.stack([height, width, height, width]), tf.float32)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return {
+        "image_bytes": record["image/encoded"],
+        "source_id": record["image/source_id"],
+        "height": height,
+        "width": width,
+        "boxes": boxes,
+        "classes": tf.cast(record["image/object/class/label"], tf.int32),
+        "is_crowd": _per_box(record["image/object/is_crowd"], tf.zeros(tf.shape(boxes)[0], tf.int64)) > 0,
+        "area": _per_box(record["image/object/area"], sides[:, 0] * sides[:, 1]),
+    }
+
+
+def _per_box(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
+    """`values` `[n]`, or `default` `[n]` for a record that leaves them out."""
+    return tf.ensure_shape(tf.cond(tf.size(values) > 0, lambda: values, lambda: default), [None])
+
+
+def _bytes(values: Iterable[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _ints(values: Iterable[int]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(v) for v in values]))
+
+
+def _floats(values: Iterable[float]) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[float(v) for v in values]))

@@ -1,0 +1,98 @@
+"""The content of a data set in one hash: any changed byte gives another one, a touched file does not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from efficientdet.data.annotation import ImageAnnotation
+from efficientdet.data.coco import read_coco
+from efficientdet.data.image_file import UnusableError, locate
+from efficientdet.data.voc import IMAGE_FOLDER, image_set_file, read_voc, voc_root
+from efficientdet.errors import DataError
+
+
+def coco_fingerprint(input_base: str | Path, splits: Mapping[str, str], image_folders: Mapping[str, str]) -> str:
+    """Of the annotation files and every image they list.
+
+    Args:
+      input_base: the data folder.
+      splits: per split the annotation file, relative to `input_base`; globs and `{SPAN}` match all they can.
+      image_folders: per split the image folder. It is hashed whole when the annotation file does not parse.
+    """
+    paths: set[Path] = set()
+    for split, pattern in splits.items():
+        folder = image_folders[split]
+        for path in expand(input_base, pattern):
+            paths.add(path)
+            try:
+                images = [entry.image for entry in read_coco([path]) if isinstance(entry, ImageAnnotation)]
+                for found in expand(input_base, folder):
+                    paths.update(_inside(input_base, found, images))
+            except DataError:
+                paths.update(_files(input_base, folder))
+    return fingerprint(input_base, paths)
+
+
+def voc_fingerprint(input_base: str | Path, splits: Mapping[str, str]) -> str:
+    """Of the image sets, the XML of every image they list, and those images.
+
+    Args:
+      input_base: the folder that holds Annotations, ImageSets and JPEGImages.
+      splits: per split the image set, as VocExampleGen takes it.
+    """
+    paths: set[Path] = set()
+    for name in splits.values():
+        for image_set in expand(input_base, image_set_file(name)):
+            paths.add(image_set)
+            root = voc_root(image_set)
+            try:
+                for entry in read_voc(image_set):
+                    paths.update(_inside(input_base, root / IMAGE_FOLDER, [entry.image]))
+                    paths.update(_inside(input_base, root / "Annotations", [Path(entry.file).name]))
+            except DataError:
+                paths.update(_files(root, IMAGE_FOLDER))
+    return fingerprint(input_base, paths)
+
+
+def fingerprint(base: str | Path, paths: Iterable[Path]) -> str:
+    """sha256 (hex) over the sorted names, relative to `base`, and the sha256 of each file; a missing one counts."""
+    ordered = sorted(set(paths))
+    total = hashlib.sha256()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path, digest in zip(ordered, pool.map(_digest, ordered), strict=True):
+            total.update(f"{os.path.relpath(path, base)}\0{digest}\n".encode(errors="surrogateescape"))
+    return total.hexdigest()
+
+
+def expand(base: str | Path, pattern: str) -> list[Path]:
+    """The paths that match a glob, relative to `base` or absolute, sorted; `{SPAN}` and its like match anything."""
+    path = Path(re.sub(r"\{[^}]*\}", "*", pattern))
+    start = Path(path.anchor or base)
+    return sorted(start.glob(str(path.relative_to(path.anchor)))) if path.name else [start]
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "missing"
+
+
+def _inside(base: str | Path, folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """The files in `folder` that an annotation may name; what leads out of the data folder is never read."""
+    for name in names:
+        try:
+            locate(base, str(folder.resolve()), name)
+        except UnusableError:
+            continue
+        yield folder / name
+
+
+def _files(base: str | Path, folder: str) -> Iterator[Path]:
+    return (path for found in expand(base, folder) for path in found.rglob("*") if path.is_file())

@@ -1,0 +1,36 @@
+"""How an image of any size enters a network of fixed size, in training, evaluation and serving alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+
+def letterbox(image: tf.Tensor, size: tuple[int, int], pad: Sequence[float]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Fits one image into the network input, keeping its aspect ratio.
+
+    Args:
+      image: `[h, w, 3]` uint8 or float32, 0..255.
+      size: (height, width) of the network input.
+      pad: the colour, 0..255 per channel, of what the image does not cover; the architecture's mean,
+        so that padding is zero after normalisation.
+
+    Returns:
+      The image `[H, W, 3]` float32 0..255, resized bilinearly without antialiasing and placed top-left,
+      and the float32 scalar that multiplies original coordinates into network coordinates.
+    """
+    original = tf.cast(tf.shape(image)[:2], tf.float32)
+    scale = tf.reduce_min(tf.constant(size, tf.float32) / original)
+    inner = tf.maximum(tf.cast(original * scale, tf.int32), 1)
+    resized = tf.image.resize(tf.cast(image, tf.float32), inner)
+    return paste(resized, size, pad), scale
+
+
+def paste(image: tf.Tensor, size: tuple[int, int], pad: Sequence[float]) -> tf.Tensor:
+    """`image` `[h, w, 3]` float32, not larger than `size`, top-left on a canvas `[H, W, 3]` of colour `pad`."""
+    colour = tf.constant(pad, tf.float32)
+    shape = tf.shape(image)
+    margins = [[0, size[0] - shape[0]], [0, size[1] - shape[1]], [0, 0]]
+    canvas = tf.pad(image - colour, margins) + colour
+    return tf.ensure_shape(canvas, (*size, 3))

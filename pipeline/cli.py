@@ -1,0 +1,125 @@
+"""`efficientdet-pipeline`: run the pipeline here, or compile it for a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from efficientdet.errors import ConfigError, EfficientDetError
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.kubeflow_runner import Engine
+
+EXIT_FAILED, EXIT_USAGE, EXIT_NOT_BLESSED = 1, 2, 3
+
+config_option = click.option("--config", "path", required=True, type=click.Path(dir_okay=False), help="YAML file.")
+set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="efficientdet-pipeline")
+def main() -> None:
+    """From annotated images to a blessed, registered detector."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@main.command()
+@config_option
+@set_option
+@click.option("--summary", type=click.Path(dir_okay=False), help="Write what happened as JSON.")
+def run(path: str, overrides: tuple[str, ...], summary: str | None) -> None:
+    """Run on this machine. Exit code 0: blessed and pushed; 3: not blessed; 1: failed; 2: bad usage."""
+    config = _load(path, overrides)
+    from pipeline.run_log import run_log
+
+    with run_log(config.root) as log:
+        result = _run(config)
+    if summary:
+        from pipeline.summary import write
+
+        write(result, summary)
+    _report(result, log)
+    sys.exit({"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED}.get(result["outcome"], EXIT_FAILED))
+
+
+@main.command("compile")
+@config_option
+@set_option
+@click.option("--engine", required=True, type=click.Choice(["kubeflow", "vertex"]))
+@click.option("--output", required=True, type=click.Path(dir_okay=False), help=".yaml for kubeflow, .json for vertex.")
+def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str) -> None:
+    """Write the pipeline's specification for Kubeflow Pipelines v2 or Vertex AI."""
+    config = _load(path, overrides)
+    from pipeline.kubeflow_runner import compile_pipeline
+
+    try:
+        compile_pipeline(config, engine, output)
+    except EfficientDetError as error:
+        _fail(error)
+    click.echo(f"{output}: {config.name} for {engine}")
+
+
+def _load(path: str, overrides: tuple[str, ...]) -> PipelineConfig:
+    from pipeline.config import load_config
+
+    try:
+        return load_config(path, overrides)
+    except ConfigError as error:
+        _fail(error, EXIT_USAGE)
+
+
+def _run(config: PipelineConfig) -> dict[str, Any]:
+    """Runs the pipeline and gathers its summary, whatever happened."""
+    from pipeline import local_runner, summary
+
+    failure, before = None, _latest_run(config)
+    try:
+        local_runner.run(config)
+    except EfficientDetError as error:
+        failure = str(error)
+    except Exception as error:
+        logging.getLogger(__name__).exception("the run failed")
+        failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    run_id = _latest_run(config)
+    if run_id is None or run_id == before:
+        return summary.never_started(failure or "nothing ran")
+    return summary.summarise(local_runner.metadata_store(config), run_id, failure)
+
+
+def _latest_run(config: PipelineConfig) -> int | None:
+    from pipeline import local_runner, summary
+
+    if not local_runner.metadata_path(config).exists():
+        return None
+    return summary.latest_run(local_runner.metadata_store(config))
+
+
+def _report(result: dict[str, Any], log: Path) -> None:
+    """Prints the outcome for a person."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table("node", "state", "seconds")
+    for node in result["nodes"]:
+        table.add_row(node["name"], node["state"].lower(), f"{node['seconds']:.1f}")
+    console.print(table)
+    for kind, metrics in result["metrics"].items():
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)
+        console.print(f"{kind:6}{shown}")
+    for reason in result["reasons"]:
+        console.print(reason, markup=False)
+    model = result["model"]
+    pushed = f": {model['name']} version {model['version']} is now @{model['alias']}" if model else ""
+    console.print(f"{result['outcome']}{pushed}   (full log: {log})")
+
+
+def _fail(error: EfficientDetError, code: int = EXIT_FAILED) -> NoReturn:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(code)

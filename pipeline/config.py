@@ -1,0 +1,94 @@
+"""Every setting of the pipeline: what data, which detector, what is good enough, and where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from efficientdet.blessing import Bounds
+from efficientdet.config import Config
+from efficientdet.settings import Settings
+
+
+class SourceConfig(Settings):
+    """The annotated images."""
+
+    format: Literal["coco", "voc"] = Field(description="COCO instances JSON, or Pascal VOC XML with ImageSets.")
+    path: str = Field(description="Folder of the data set; for VOC the one with Annotations, ImageSets, JPEGImages.")
+    splits: dict[str, str] = Field(
+        description="`train` and `eval`: the annotation file (COCO, relative to path) or the image set's name (VOC)."
+    )
+    images: dict[str, str] = Field(default_factory=dict, description="COCO: folder of each split's images.")
+    classes: tuple[str, ...] | None = Field(None, description="VOC: class names in order; none: those found, sorted.")
+    max_bad_fraction: float = Field(0.01, ge=0, le=1, description="Records that may be dropped before the run stops.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> SourceConfig:
+        for split in ("train", "eval"):
+            if split not in self.splits:
+                raise ValueError(f"source.splits names no {split!r} split; give both train and eval")
+            if self.format == "coco" and split not in self.images:
+                raise ValueError(f"source.images names no folder for split {split!r}; COCO needs one per split")
+        return self
+
+
+class RegistryConfig(Settings):
+    """Where blessed models go."""
+
+    uri: str = Field(
+        "runs/registry", description="Folder of an embedded registry, or an MLflow server's http(s) address."
+    )
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Registered model's name.")
+    alias: str = Field(
+        "champion", min_length=1, pattern=r"^[\w.-]+$", description="Alias that moves to a pushed model."
+    )
+
+
+class ResourceConfig(Settings):
+    """What one node asks of a cluster."""
+
+    cpu: float | None = Field(None, gt=0, description="CPU cores.")
+    memory_gb: float | None = Field(None, gt=0, description="Memory in GiB.")
+    gpu_type: str = Field("nvidia-tesla-t4", description="Accelerator type, as the cluster names it.")
+    gpus: int = Field(0, ge=0, description="Accelerators.")
+
+
+class ClusterConfig(Settings):
+    """Where compiled pipelines run."""
+
+    root: str = Field("gs://your-bucket/pipelines", description="Artifact root the cluster can write.")
+    image: str = Field("efficientdet-pipeline:latest", description="Container image with this product.")
+    resources: dict[str, ResourceConfig] = Field(default_factory=dict, description="Node id to what it asks for.")
+
+
+class PipelineConfig(Settings):
+    """The whole pipeline; `create_pipeline` turns it into TFX nodes, whatever the engine."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="Pipeline's name: lower case, digits, hyphens.")
+    root: str = Field(description="Folder of artifacts, metadata and checkpoints of local runs.")
+    source: SourceConfig
+    schema_source: Literal["imported", "inferred"] = Field(
+        "imported", description="The product's schema of detection records, or one inferred from statistics."
+    )
+    detector: Config = Field(default_factory=Config)
+    blessing: Bounds = Field(default_factory=Bounds)
+    registry: RegistryConfig
+    beam_args: tuple[str, ...] = Field(("--runner=FnApiRunner",), description="Arguments of Beam's runner.")
+    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConfig:
+    """The pipeline of a YAML file with `key.sub=value` overrides; local paths become absolute."""
+    config = PipelineConfig.load(path, overrides)
+    uri = config.registry.uri
+    absolute: dict[str, Any] = {"root": _absolute(config.root), "source": {"path": _absolute(config.source.path)}}
+    if "://" not in uri:
+        absolute["registry"] = {"uri": _absolute(uri)}
+    return config.override(absolute)
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).absolute())

@@ -1,0 +1,41 @@
+"""What a step's result depends on beyond its TFX inputs: the code, and the settings above it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from efficientdet.data.fingerprint import coco_fingerprint, voc_fingerprint
+from pipeline.config import SourceConfig
+
+
+@cache
+def code_fingerprint() -> str:
+    """First 16 hex digits of the sha256 over every source file of the detector, its components and schemas."""
+    digest = hashlib.sha256()
+    for package in ("components", "efficientdet", "schemas"):
+        folder = Path(next(iter(import_module(package).__path__)))
+        for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".pbtxt")):
+            digest.update(f"{package}/{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def settings_fingerprint(**settings: Any) -> str:
+    """First 16 hex digits of the sha256 over JSON-ready settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def data_fingerprint(source: SourceConfig) -> str:
+    """sha256 over the bytes of the annotations and images of a source; empty for one that is not on this machine.
+
+    TFX's own fingerprint knows names, sizes and whole seconds only.
+    """
+    if "://" in source.path:
+        return ""
+    if source.format == "coco":
+        return coco_fingerprint(source.path, source.splits, source.images)
+    return voc_fingerprint(source.path, {split: f"ImageSets/Main/{name}.txt" for split, name in source.splits.items()})

@@ -1,0 +1,98 @@
+"""Runs a pipeline on this machine: LocalDagRunner, sqlite metadata, Beam's local runner."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+
+from efficientdet.errors import EfficientDetError
+from efficientdet.registry import open_registry
+from pipeline.config import PipelineConfig
+from pipeline.fingerprint import data_fingerprint
+from pipeline.pipeline import create_pipeline, training_inputs
+
+EXECUTION = metadata_store_pb2.Execution
+
+
+def run(config: PipelineConfig) -> None:
+    """Runs every node, or takes it from the cache; raises what the failing node raised.
+
+    A second run in the same folder is refused while the first lives. What a killed run left
+    behind, executions marked as running and their outputs, is cleared away first.
+    """
+    artifacts = Path(config.root) / "artifacts"
+    artifacts.mkdir(parents=True, exist_ok=True)
+    with _only_run(Path(config.root)):
+        sweep_stale(config)
+        data = data_fingerprint(config.source)
+        baseline = resolve_baseline(config, training_inputs(config, data))
+        pipeline = create_pipeline(config, str(artifacts), data, baseline)
+        pipeline.metadata_connection_config = sqlite_metadata_connection_config(str(metadata_path(config)))
+        LocalDagRunner().run(pipeline)
+
+
+def metadata_path(config: PipelineConfig) -> Path:
+    """The sqlite file of a local pipeline's metadata."""
+    return Path(config.root) / "metadata.db"
+
+
+def metadata_store(config: PipelineConfig) -> MetadataStore:
+    """An open store of a local pipeline's metadata."""
+    return MetadataStore(sqlite_metadata_connection_config(str(metadata_path(config))))
+
+
+def resolve_baseline(config: PipelineConfig, inputs: str) -> str:
+    """The registry version to compare with: the champion, or nothing when there is none yet.
+
+    A model is never its own baseline: when the champion came from the very same inputs, it is what the
+    champion itself was compared with. So an unchanged run stays cached after its model became champion.
+    """
+    champion = open_registry(config.registry.uri).champion(config.registry.name, config.registry.alias)
+    if champion is None:
+        return ""
+    if champion.tags.get("inputs") == inputs:
+        return champion.tags.get("baseline", "")
+    return champion.version
+
+
+def sweep_stale(config: PipelineConfig) -> None:
+    """Marks executions a killed run left as running as failed, and removes their unfinished outputs."""
+    if not metadata_path(config).exists():
+        return
+    store = metadata_store(config)
+    stale = [e for e in store.get_executions() if e.last_known_state in (EXECUTION.RUNNING, EXECUTION.NEW)]
+    for execution in stale:
+        execution.last_known_state = EXECUTION.FAILED
+        for output in (Path(config.root) / "artifacts").glob(f"*/*/{execution.id}"):
+            shutil.rmtree(output)
+    if stale:
+        store.put_executions(stale)
+        logging.getLogger(__name__).warning("cleared %d unfinished steps of an interrupted run", len(stale))
+
+
+@contextmanager
+def _only_run(root: Path) -> Iterator[None]:
+    """Holds the run lock of a folder; the kernel frees it when the process dies, however it dies."""
+    with (root / "run.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise EfficientDetError(
+                f"{root}: process {lock.read().strip() or 'unknown'} is running this pipeline; "
+                "wait for it, or set another root"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

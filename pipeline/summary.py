@@ -1,0 +1,81 @@
+"""What a run did, for scripts: outcome, reasons, metrics, ledger, model and nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+
+BLESSED, NOT_BLESSED, FAILED = "BLESSED", "NOT_BLESSED", "FAILED"
+RUN_CONTEXT = "pipeline_run"
+State = metadata_store_pb2.Execution.State
+
+
+def latest_run(store: MetadataStore) -> int | None:
+    """Id of the newest pipeline run in the metadata; None before the first."""
+    runs = store.get_contexts_by_type(RUN_CONTEXT)
+    return max((run.id for run in runs), default=None)
+
+
+def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, Any]:
+    """The summary of one run; `failure` is the sentence of the error that ended it, if one did."""
+    executions = sorted(store.get_executions_by_context(run), key=lambda e: e.id)
+    folders = _output_folders(store, [e.id for e in executions])
+    blessing = _json(folders.get("ModelEvaluation"), "blessing.json")
+    pushed = _json(folders.get("PushedModel"), "pushed.json")
+    done = failure is None and pushed is not None
+    return {
+        "outcome": FAILED if not done else BLESSED if pushed and pushed["pushed"] else NOT_BLESSED,
+        "reasons": [failure] if failure else _reasons(blessing),
+        "metrics": (blessing or {}).get("metrics", {}),
+        "ledger": (_json(folders.get("Examples"), "ledger.json") or {}).get("total", {}),
+        "model": {key: pushed[key] for key in ("name", "version", "alias")} if pushed and pushed["pushed"] else None,
+        "nodes": [_node(store, execution) for execution in executions],
+    }
+
+
+def never_started(failure: str) -> dict[str, Any]:
+    """The summary of a run that failed before its first node."""
+    return {"outcome": FAILED, "reasons": [failure], "metrics": {}, "ledger": {}, "model": None, "nodes": []}
+
+
+def write(summary: dict[str, Any], path: str | Path) -> None:
+    """Writes the summary as JSON, complete or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def _reasons(blessing: dict[str, Any] | None) -> list[str]:
+    """The sentences of the rules that were not kept."""
+    if blessing is None:
+        return []
+    return [rule["sentence"] for rule in blessing["rules"] if rule["outcome"] == "FAILED"]
+
+
+def _output_folders(store: MetadataStore, executions: list[int]) -> dict[str, Path]:
+    """Artifact type name to the folder this run produced or took from the cache."""
+    outputs = metadata_store_pb2.Event.OUTPUT
+    events = store.get_events_by_execution_ids(executions) if executions else []
+    artifacts = store.get_artifacts_by_id([e.artifact_id for e in events if e.type == outputs])
+    return {artifact.type: Path(artifact.uri) for artifact in artifacts}
+
+
+def _node(store: MetadataStore, execution: metadata_store_pb2.Execution) -> dict[str, Any]:
+    contexts = store.get_contexts_by_execution(execution.id)
+    name = next(c.name.rpartition(".")[2] for c in contexts if c.type == "node")
+    state = State.Name(execution.last_known_state)
+    elapsed = (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
+    return {"name": name, "state": state, "cached": state == "CACHED", "seconds": round(elapsed, 1)}
+
+
+def _json(folder: Path | None, name: str) -> dict[str, Any] | None:
+    if folder is None or not (folder / name).is_file():
+        return None
+    return json.loads((folder / name).read_text(encoding="utf-8"))

@@ -1,0 +1,150 @@
+"""A tiny world to evaluate in: pictures of bright rectangles, and a detector of bright rectangles."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
+from efficientdet.config import Config
+from efficientdet.data import ledger
+from efficientdet.data.example import AnnotatedImage, to_example
+from efficientdet.label_map import LabelMap
+
+SIZE, IMAGES = 64, 12
+LABELS = LabelMap.from_names(["red", "green"])
+SLOTS = len(LABELS)
+
+
+class RectangleDetector(tf.Module):
+    """Finds the extent of the bright pixels of each colour, and reports it `shift` pixels too low."""
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.shift = tf.Variable(float(shift))
+
+    def find(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Boxes `[k, 4]` yxyx pixels and scores `[k]`, one slot per class; a colour not there scores 0."""
+        boxes, scores = [], []
+        for channel in range(SLOTS):
+            bright = tf.cast(image[..., channel] > 128, tf.float32)
+            sides = [tf.reduce_max(bright, axis=axis) for axis in (1, 0)]
+            low = [tf.cast(tf.argmax(side), tf.float32) for side in sides]
+            high = [SIZE - tf.cast(tf.argmax(side[::-1]), tf.float32) for side in sides]
+            boxes.append(tf.stack([low[0] + self.shift, low[1], high[0] + self.shift, high[1]]))
+            scores.append(0.9 * tf.reduce_max(bright))
+        return tf.stack(boxes), tf.stack(scores)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        def one(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return self.find(tf.io.decode_image(encoded, channels=3, expand_animations=False))
+
+        boxes, scores = tf.map_fn(one, image_bytes, fn_output_signature=(tf.float32, tf.float32))
+        batch = tf.shape(boxes)[0]
+        return {
+            "detection_boxes": tf.ensure_shape(boxes, [None, SLOTS, 4]),
+            "detection_scores": scores,
+            "detection_classes": tf.tile(tf.range(1, SLOTS + 1)[None], [batch, 1]),
+            "num_detections": tf.fill([batch], SLOTS),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([1, SIZE, SIZE, 3], tf.uint8, name="images")])
+    def serve_tflite(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        boxes, scores = self.find(tf.cast(images[0], tf.float32))
+        return {
+            "detection_boxes": boxes[None] / SIZE,
+            "detection_scores": scores[None],
+            "detection_classes": tf.range(SLOTS, dtype=tf.float32)[None] + 0 * scores[None],
+            "num_detections": SLOTS + 0 * scores[:1],
+        }
+
+
+def write_bundle(folder: Path, shift: float, int8_shift: float, label_map: LabelMap = LABELS) -> Path:
+    """A whole bundle whose SavedModel and TFLite report boxes so many pixels too low."""
+    config = Config().override(f"model.image_size={SIZE},nms.max_detections={SLOTS}").to_yaml()
+    saved = RectangleDetector(shift)
+    tf.saved_model.save(saved, str(folder / SAVED_MODEL_FOLDER), signatures={"serving_default": saved.serve})
+    lite = RectangleDetector(int8_shift)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([lite.serve_tflite.get_concrete_function()], lite)
+    (folder / TFLITE_FILE).write_bytes(converter.convert())
+    with zipfile.ZipFile(folder / TFLITE_FILE, "a") as packed:
+        packed.writestr("config.yaml", config)
+        packed.writestr("label_map.json", label_map.to_json())
+    (folder / "config.yaml").write_text(config)
+    (folder / "label_map.json").write_text(label_map.to_json())
+    write_manifest(folder)
+    return folder
+
+
+def picture(rng: np.random.Generator, classes: list[int], name: str) -> AnnotatedImage:
+    """One rectangle of each class, on black."""
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    boxes = []
+    for class_id in classes:
+        y, x, h, w = rng.integers(8, 24, 4)
+        pixels[y : y + h, x : x + w, class_id - 1] = 255
+        boxes.append((y, x, y + h, x + w))
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    corners = np.array(boxes, np.float32).reshape(-1, 4)
+    return AnnotatedImage(
+        source_id=name,
+        file_name=f"{name}.png",
+        encoded=encoded.getvalue(),
+        image_format="png",
+        height=SIZE,
+        width=SIZE,
+        boxes=corners,
+        classes=np.array(classes, np.int32),
+        is_crowd=np.zeros(len(classes), bool),
+        area=(corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1]),
+        difficult=np.zeros(len(classes), bool),
+    )
+
+
+def write_examples(folder: Path, class_lists: list[list[int]]) -> Path:
+    """An Examples artifact's folder with one gzip shard in Split-eval, label map and ledger."""
+    rng = np.random.default_rng(7)
+    shard = folder / "Split-eval" / "data_tfrecord-00000-of-00001.gz"
+    shard.parent.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(shard), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for i, classes in enumerate(class_lists):
+            writer.write(to_example(picture(rng, classes, f"{i}"), LABELS).SerializeToString())
+    (folder / "label_map.json").write_text(LABELS.to_json())
+    counted = ledger.Ledger(images=ledger.Count(kept=len(class_lists)))
+    (folder / ledger.FILE_NAME).write_text(ledger.to_json({"eval": counted}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pictures with no, one or both rectangles."""
+    class_lists = [[], [1], [2], [1, 2]] * (IMAGES // 4)
+    return write_examples(tmp_path_factory.mktemp("examples"), class_lists)
+
+
+@pytest.fixture(scope="session")
+def empty_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures without any object."""
+    return write_examples(tmp_path_factory.mktemp("empty"), [[], [], []])
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`bundle(shift, int8_shift)`: the folder of a bundle whose files are that many pixels off, made once."""
+    made: dict[tuple[float, float], Path] = {}
+
+    def make(shift: float = 0, int8_shift: float = 0) -> Path:
+        if (shift, int8_shift) not in made:
+            made[shift, int8_shift] = write_bundle(tmp_path_factory.mktemp("bundle"), shift, int8_shift)
+        return made[shift, int8_shift]
+
+    return make

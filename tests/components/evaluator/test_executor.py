@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from tfx.types import Artifact, standard_artifacts
+from tfx.utils import json_utils
+
+from components.evaluator.executor import Executor, fetch_champion
+from efficientdet.blessing import Blessing
+from efficientdet.boxes import yxyx_to_xywh
+from efficientdet.bundle import TFLITE_FILE
+from efficientdet.coco_metric import COCO_METRICS
+from efficientdet.data.input_pipeline import read_examples
+from efficientdet.errors import DataError, ModelError
+from efficientdet.label_map import LabelMap
+from efficientdet.registry import open_registry
+
+Bundle = Callable[..., Path]
+
+
+def evaluate(
+    folder: Path, examples: Path, model: Path, baseline: str = "", registry: dict | None = None, **bounds: float
+) -> Blessing:
+    """Runs the executor as TFX does; TFX's own blessing file must say the same as ours."""
+    artifacts = {
+        "examples": artifact(standard_artifacts.Examples, examples),
+        "model": artifact(standard_artifacts.Model, model),
+        "evaluation": artifact(standard_artifacts.ModelEvaluation, folder / "evaluation"),
+        "blessing": artifact(standard_artifacts.ModelBlessing, folder / "blessing"),
+    }
+    artifacts["examples"][0].split_names = '["eval"]'
+    inputs = {name: artifacts[name] for name in ("examples", "model")}
+    outputs = {name: artifacts[name] for name in ("evaluation", "blessing")}
+    properties = {
+        "bounds": json.dumps(bounds),
+        "registry": json.dumps(registry or {}),
+        "baseline": baseline,
+        "example_splits": json_utils.dumps(["eval"]),
+    }
+    (folder / "blessing").mkdir(parents=True)
+    context = Executor.Context(beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(folder))
+    Executor(context).Do(inputs, outputs, properties)
+    blessing = Blessing.load(folder / "blessing")
+    assert (folder / "blessing" / blessing.outcome).is_file()
+    return blessing
+
+
+def artifact(kind: type[Artifact], uri: Path) -> list[Artifact]:
+    made = kind()
+    made.uri = str(uri)
+    return [made]
+
+
+def stats(examples: Path, saved_model: Path) -> list[float | None]:
+    """pycocotools on what the SavedModel says, called directly."""
+    model = tf.saved_model.load(str(saved_model))
+    dataset: dict = {"images": [], "annotations": [], "categories": [{"id": 1}, {"id": 2}]}
+    results = []
+    for i, example in enumerate(read_examples(f"{examples}/Split-eval/*")):
+        dataset["images"].append({"id": i})
+        truth = yxyx_to_xywh(example["boxes"].numpy().astype("float64")).tolist()
+        for box, c in zip(truth, example["classes"].numpy().tolist(), strict=True):
+            entry = {"image_id": i, "category_id": c, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            dataset["annotations"].append({"id": len(dataset["annotations"]) + 1, **entry})
+        found = {k: v[0].numpy() for k, v in model.signatures["serving_default"](example["image_bytes"][None]).items()}
+        boxes = yxyx_to_xywh(found["detection_boxes"].astype("float64")).tolist()
+        for box, c, score in zip(boxes, found["detection_classes"], found["detection_scores"], strict=True):
+            results.append({"image_id": i, "category_id": int(c), "bbox": box, "score": float(score)})
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = dataset
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return [None if value == -1 else value for value in evaluation.stats]
+
+
+def test_a_model_within_its_bounds_is_blessed(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+    blessing = evaluate(tmp_path, examples, bundle(1, 2), min_float_ap=0.5, min_int8_ap=0.3, max_int8_drop=0.5)
+    assert blessing.outcome == "BLESSED"
+    assert blessing.images_scored == blessing.images_total == 12
+    assert 0.5 < blessing.metrics["float"]["AP"] < 1
+    assert blessing.metrics["int8"]["AP"] < blessing.metrics["float"]["AP"]
+    assert blessing.metrics["float"]["APl"] is None
+    expected = dict(zip(COCO_METRICS, stats(examples, bundle(1, 2) / "Format-Serving"), strict=True))
+    assert blessing.metrics["float"] == pytest.approx(expected, abs=1e-9)
+    red, green = (blessing.per_class["int8"][name]["AP"] for name in ("red", "green"))
+    assert (red + green) / 2 == pytest.approx(blessing.metrics["int8"]["AP"])
+    written = json.loads((tmp_path / "evaluation/metrics.json").read_text())
+    assert written["float"] == blessing.metrics["float"]
+
+
+def test_each_bound_that_is_broken_is_named(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+    blessing = evaluate(tmp_path, examples, bundle(1, 2), min_float_ap=0.99, min_int8_ap=0.1, max_int8_drop=0.01)
+    assert blessing.outcome == "NOT_BLESSED"
+    assert [rule.rule for rule in blessing.rules if rule.outcome == "FAILED"] == ["min_float_ap", "max_int8_drop"]
+
+
+def test_without_groundtruth_nothing_is_blessed(tmp_path: Path, empty_pictures: Path, bundle: Bundle) -> None:
+    blessing = evaluate(tmp_path, empty_pictures, bundle(1, 2), max_int8_drop=1)
+    assert blessing.outcome == "NOT_BLESSED"
+    assert set(blessing.metrics["float"].values()) == {None}
+    assert blessing.images_scored == 3
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> dict[str, str]:
+    """An embedded registry whose champion is one pixel off."""
+    uri = str(tmp_path_factory.mktemp("registry"))
+    version = open_registry(uri).register(bundle(1, 2), "rectangles")
+    open_registry(uri).set_alias("rectangles", "champion", version.version)
+    return {"uri": uri, "name": "rectangles"}
+
+
+def test_worse_than_the_champion_is_not_blessed(tmp_path: Path, examples: Path, bundle: Bundle, registry: dict) -> None:
+    blessing = evaluate(tmp_path, examples, bundle(2, 3), "@champion", registry, max_champion_drop=0.05)
+    assert blessing.outcome == "NOT_BLESSED"
+    assert blessing.champion == "1"
+    assert blessing.champion_metrics["float"]["AP"] > blessing.metrics["float"]["AP"] + 0.05
+    assert all("champion" in reason for reason in blessing.reasons)
+
+
+def test_better_than_the_champion_is_blessed(tmp_path: Path, examples: Path, bundle: Bundle, registry: dict) -> None:
+    assert evaluate(tmp_path, examples, bundle(0, 0), "1", registry, max_champion_drop=0).outcome == "BLESSED"
+
+
+@pytest.mark.parametrize("baseline", ["", "@champion"])
+def test_no_champion_yet(tmp_path: Path, baseline: str) -> None:
+    registry = {"uri": str(tmp_path / "registry"), "name": "rectangles"}
+    properties = {"baseline": baseline, "registry": json.dumps(registry)}
+    assert fetch_champion(properties, tmp_path / "champion") is None
+
+
+def test_an_image_of_the_ledger_that_is_not_scored(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+    fewer = shutil.copytree(examples, tmp_path / "fewer")
+    book = json.loads((fewer / "ledger.json").read_text())
+    book["splits"]["eval"]["images"] = {"read": 13, "kept": 13, "clipped": 0, "dropped": {}}
+    (fewer / "ledger.json").write_text(json.dumps(book))
+    blessing = evaluate(tmp_path, fewer, bundle(1, 2))
+    assert blessing.outcome == "NOT_BLESSED"
+    assert "float: 12 of 13 images scored" in blessing.reasons[0]
+
+
+def test_a_changed_file_is_not_judged(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+    changed = shutil.copytree(bundle(1, 2), tmp_path / "changed")
+    with (changed / TFLITE_FILE).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ModelError, match=TFLITE_FILE):
+        evaluate(tmp_path, examples, changed)
+
+
+def test_another_label_map(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+    other = shutil.copytree(examples, tmp_path / "other")
+    (other / "label_map.json").write_text(LabelMap.from_names(["green", "red"]).to_json())
+    with pytest.raises(ModelError, match="label map"):
+        evaluate(tmp_path, other, bundle(1, 2))
+
+
+def test_no_images(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+    none = shutil.copytree(examples, tmp_path / "none")
+    (none / "ledger.json").unlink()
+    tf.io.TFRecordWriter(str(none / "Split-eval/data_tfrecord-00000-of-00001.gz"), "GZIP").close()
+    with pytest.raises(DataError, match="'eval' holds no images"):
+        evaluate(tmp_path, none, bundle(1, 2))

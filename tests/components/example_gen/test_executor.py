@@ -1,0 +1,175 @@
+"""Example generation end to end, on TFX's local runner and Beam's: artifacts, splits, spans, caching, refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from ml_metadata.metadata_store import MetadataStore
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+
+from components.example_gen import CocoExampleGen, VocExampleGen
+from efficientdet.data import ledger
+from efficientdet.data.demo import write_demo_data
+from efficientdet.data.fingerprint import coco_fingerprint, voc_fingerprint
+from efficientdet.errors import ConfigError, DataError
+from efficientdet.label_map import LabelMap
+
+SPLITS = {"train": "annotations/instances_train.json", "eval": "annotations/instances_eval.json"}
+FOLDERS = {"train": "train", "eval": "eval"}
+Run = Callable[[BaseComponent], Path]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a one-node pipeline; the folder of its newest Examples artifact."""
+
+    def apply(component: BaseComponent) -> Path:
+        config = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
+        pipeline = tfx.dsl.Pipeline(
+            pipeline_name="examples",
+            pipeline_root=str(tmp_path / "root"),
+            metadata_connection_config=config,
+            components=[component],
+            enable_cache=True,
+            beam_pipeline_args=["--runner=FnApiRunner"],
+        )
+        tfx.orchestration.LocalDagRunner().run(pipeline)
+        newest = max(MetadataStore(config).get_artifacts_by_type("Examples"), key=lambda artifact: artifact.id)
+        folder = Path(newest.uri)
+        assert newest.custom_properties["label_map_hash"].string_value == LabelMap.load(folder).hash
+        return folder
+
+    return apply
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    write_demo_data(tmp_path / "demo", images={"train": 6, "eval": 3})
+    return tmp_path / "demo"
+
+
+def coco(base: Path, splits: dict[str, str] = SPLITS, bound: float = 0.0) -> CocoExampleGen:
+    folders = {split: FOLDERS.get(split, "train") for split in splits}
+    return CocoExampleGen(str(base), splits, folders, bound, coco_fingerprint(base, splits, folders))
+
+
+def records(folder: Path, split: str) -> dict[str, Any]:
+    """tf.Example features by file name, from every shard of a split."""
+    shards = sorted(str(path) for path in (folder / f"Split-{split}").glob("data_tfrecord-?????-of-?????.gz"))
+    assert shards
+    found = {}
+    for record in tf.data.TFRecordDataset(shards, "GZIP").as_numpy_iterator():
+        features = tf.train.Example.FromString(record).features.feature
+        found[features["image/filename"].bytes_list.value[0].decode()] = features
+    return found
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Changes a JSON file in place and gives it its old time back, as an edit within the same second would."""
+    times = path.stat()
+    instances = json.loads(path.read_text())
+    change(instances)
+    path.write_text(json.dumps(instances, indent=1) + "\n")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_coco_runs_is_cached_and_runs_again_on_any_change(run: Run, demo: Path) -> None:
+    folder = run(coco(demo))
+    for split, count in (("train", 6), ("eval", 3)):
+        found = records(folder, split)
+        assert len(found) == count
+        for name, features in found.items():
+            data = (demo / split / name).read_bytes()
+            assert features["image/encoded"].bytes_list.value == [data]
+            assert features["image/key/sha256"].bytes_list.value == [hashlib.sha256(data).hexdigest().encode()]
+    assert LabelMap.load(folder).names == list("0123456789")
+    assert ledger.load(folder)["eval"].images.kept == 3
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "Split-eval",
+        "Split-train",
+        "label_map.json",
+        "ledger.json",
+    ]
+
+    assert run(coco(demo)) == folder, "an unchanged data set is not read again"
+    before = (demo / SPLITS["train"]).stat()
+    edit(demo / SPLITS["train"], lambda d: d["annotations"][0].update(area=d["annotations"][0]["area"] ^ 1))
+    after = (demo / SPLITS["train"]).stat()
+    assert (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    assert run(coco(demo)) != folder, "one changed annotation of the same size and time is noticed"
+
+
+def test_bad_records_are_counted_and_listed_up_to_the_bound(run: Run, demo: Path) -> None:
+    image = demo / "train/000001.jpg"
+    image.write_bytes(image.read_bytes()[:2000])
+    edit(demo / SPLITS["train"], lambda d: d["annotations"].append(d["annotations"][-1] | {"image_id": 99, "id": 999}))
+    folder = run(coco(demo, bound=0.9))
+    written = json.loads((folder / "ledger.json").read_text())
+    train = written["splits"]["train"]
+    assert train["images"] == {"read": 6, "kept": 5, "clipped": 0, "dropped": {"undecodable image": 1}}
+    assert train["boxes"]["dropped"].keys() == {"undecodable image", "unknown image id"}
+    assert [finding["record"] for finding in train["findings"]] == ["image 1 (000001.jpg)", "annotation 999"]
+    assert len(records(folder, "train")) == 5
+
+    with pytest.raises(
+        DataError, match=r"^split train: 1 of 6 images \(16\.7%\) cannot be used, above max_bad_fraction=0\.1"
+    ):
+        run(coco(demo, bound=0.1))
+
+
+def test_annotation_files_of_no_use_stop_at_once(run: Run, demo: Path) -> None:
+    (demo / SPLITS["eval"]).write_text("")
+    with pytest.raises(DataError, match=r"instances_eval\.json: the annotation file is empty"):
+        run(coco(demo))
+    with pytest.raises(DataError, match=r"instances_gone\.json: annotation file not found"):
+        run(coco(demo, SPLITS | {"eval": "annotations/instances_gone.json"}))
+    for path in (demo / "train").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"split all: not one of 6 images can be used; first: .*does not exist"):
+        run(coco(demo, {"all": SPLITS["train"]}, bound=1.0))
+
+
+def test_a_single_split_of_the_latest_span_is_divided_by_content(run: Run, tmp_path: Path) -> None:
+    for span, count in ((1, 2), (2, 12)):
+        write_demo_data(tmp_path / f"data/span-{span}", seed=span, images={"train": count})
+    splits, folders = {"all": "span-{SPAN}/annotations/*.json"}, {"all": "span-{SPAN}/train"}
+    printed = coco_fingerprint(tmp_path / "data", splits, folders)
+    folder = run(CocoExampleGen(str(tmp_path / "data"), splits, folders, 0.0, printed))
+    train, evaluation = records(folder, "train"), records(folder, "eval")
+    assert len(train) + len(evaluation) == 12
+    assert not train.keys() & evaluation.keys()
+    assert evaluation
+    assert ledger.load(folder)["all"].images.kept == 12
+
+
+def test_voc_reads_a_real_data_set(run: Run, shared: Path) -> None:
+    """BCCD: 292 + 72 images; 4,888 boxes of which the two of zero size are dropped."""
+    base, splits = shared / "data/bccd/BCCD", {"train": "trainval", "eval": "test"}
+    folder = run(VocExampleGen(str(base), splits, None, 0.01, voc_fingerprint(base, splits)))
+    found = records(folder, "eval")
+    assert (len(records(folder, "train")), len(found)) == (292, 72)
+    for name, features in found.items():
+        assert features["image/encoded"].bytes_list.value == [(base / "JPEGImages" / name).read_bytes()]
+        assert features["image/source_id"].bytes_list.value == [Path(name).stem.encode()]
+    ledgers = ledger.load(folder)
+    assert sum(account.boxes.read for account in ledgers.values()) == 4888
+    assert ledgers["train"].boxes.dropped == {"zero-area box": 2}
+    assert {finding.record for finding in ledgers["train"].findings} == {
+        "image BloodImage_00338, object 13",
+        "image BloodImage_00343, object 4",
+    }
+    assert LabelMap.load(folder).names == ["Platelets", "RBC", "WBC"]
+
+
+def test_splits_and_image_folders_must_agree(demo: Path) -> None:
+    with pytest.raises(ConfigError, match="differ; give each split both"):
+        CocoExampleGen(str(demo), SPLITS, {"train": "train"}, 0.0, "")

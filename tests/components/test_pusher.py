@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx.types import Artifact, Channel, standard_artifacts
+
+from components.pusher import Executor, Pusher
+from efficientdet.blessing import Blessing, Rule
+from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
+from efficientdet.config import Config
+from efficientdet.errors import ModelError
+from efficientdet.label_map import LabelMap
+from efficientdet.registry import open_registry
+
+LABELS = LabelMap.from_names(["cat", "dog"])
+METRICS = {"float": {"AP": 0.6, "APs": None}, "int8": {"AP": 0.59, "APs": None}}
+Push = Callable[..., Artifact]
+
+
+@pytest.fixture
+def push(tmp_path: Path) -> Push:
+    """Runs the executor on artifacts as the Exporter, Evaluator and example generation leave them."""
+
+    def run(blessed: bool = True, content: str = "weights", labels: LabelMap = LABELS) -> Artifact:
+        inputs = {
+            "model": [write_model(tmp_path / "model", content)],
+            "blessing": [write_blessing(tmp_path / "blessing", blessed)],
+            "evaluation": [write_evaluation(tmp_path / "evaluation", blessed)],
+            "examples": [write_examples(tmp_path / "examples", labels)],
+        }
+        pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
+        properties = {
+            "registry": json.dumps({"uri": str(tmp_path / "registry"), "name": "pets", "alias": "champion"}),
+            "tags": json.dumps({"data": "f00"}),
+            "fingerprint": "",
+        }
+        Executor().Do(inputs, {"pushed_model": [pushed]}, properties)
+        return pushed
+
+    return run
+
+
+def artifact(kind: type[Artifact], folder: Path) -> Artifact:
+    folder.mkdir(exist_ok=True)
+    made = kind()
+    made.uri = str(folder)
+    return made
+
+
+def write_model(folder: Path, content: str) -> Artifact:
+    model = artifact(standard_artifacts.Model, folder)
+    (folder / SAVED_MODEL_FOLDER).mkdir(exist_ok=True)
+    files = {
+        f"{SAVED_MODEL_FOLDER}/saved_model.pb": content,
+        TFLITE_FILE: content,
+        "config.yaml": Config().to_yaml(),
+        "label_map.json": LABELS.to_json(),
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    write_manifest(folder)
+    return model
+
+
+def write_blessing(folder: Path, blessed: bool) -> Artifact:
+    blessing = artifact(standard_artifacts.ModelBlessing, folder)
+    (folder / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+    return blessing
+
+
+def write_evaluation(folder: Path, blessed: bool) -> Artifact:
+    evaluation = artifact(standard_artifacts.ModelEvaluation, folder)
+    rule = Rule("min_float_ap", 0.6, 0.5 if blessed else 0.7, "PASSED" if blessed else "FAILED", "float AP 0.6, floor")
+    Blessing((rule,), "eval", 12, 12, METRICS, champion="").write(folder)
+    (folder / "metrics.json").write_text(json.dumps(METRICS))
+    return evaluation
+
+
+def write_examples(folder: Path, labels: LabelMap) -> Artifact:
+    examples = artifact(standard_artifacts.Examples, folder)
+    (folder / "label_map.json").write_text(labels.to_json())
+    (folder / "ledger.json").write_text("{}")
+    return examples
+
+
+def pushed_json(pushed: Artifact) -> dict[str, Any]:
+    return json.loads((Path(pushed.uri) / "pushed.json").read_text())
+
+
+def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> None:
+    pushed = push()
+    registry = open_registry(tmp_path / "registry")
+    reason = f"blessed, registered in {registry.uri}"
+    assert pushed_json(pushed) == {
+        "pushed": True,
+        "name": "pets",
+        "version": "1",
+        "alias": "champion",
+        "reason": reason,
+    }
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert pushed.get_string_custom_property("version") == "1"
+    champion = registry.get("pets")
+    assert champion.metrics == METRICS
+    assert champion.tags == {
+        "architecture": "efficientdet-lite0",
+        "label_map": LABELS.hash,
+        "blessing": "BLESSED",
+        "champion": "",
+        "split": "eval",
+        "images": "12 of 12",
+        "data": "f00",
+    }
+    registry.fetch("pets", "champion", tmp_path / "fetched", only=["documents"])
+    documents = {path.name for path in (tmp_path / "fetched" / "documents").iterdir()}
+    assert documents == {"blessing.json", "metrics.json", "ledger.json"}
+
+
+def test_what_is_not_blessed_is_not_registered(push: Push, tmp_path: Path) -> None:
+    pushed = push(blessed=False)
+    assert pushed_json(pushed) == {"pushed": False, "reason": "float AP 0.6, floor"}
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "registry").exists()
+
+
+def test_pushing_again_makes_no_second_version(push: Push, tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "registry")
+    assert [pushed_json(push(content=text))["version"] for text in ("a", "b", "a", "b")] == ["1", "2", "1", "2"]
+    assert [(version.version, version.aliases) for version in registry.versions()] == [("2", ("champion",)), ("1", ())]
+
+
+def test_killed_and_run_again_it_finishes(push: Push, tmp_path: Path) -> None:
+    def strike(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "shutil.copystat" and str(arguments[0]).endswith("ledger.json"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        sys.addaudithook(strike)
+        push()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert not (tmp_path / "pushed" / "pushed.json").exists()
+    assert pushed_json(push())["version"] == "1"
+    [version] = open_registry(tmp_path / "registry").versions()
+    assert version.aliases == ("champion",)
+
+
+def test_a_model_of_other_classes_is_refused(push: Push, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="its label map is not that of"):
+        push(labels=LabelMap.from_names(["dog", "cat"]))
+    assert not (tmp_path / "registry").exists()
+
+
+def test_the_node_declares_what_the_executor_reads() -> None:
+    node = Pusher(
+        model=Channel(type=standard_artifacts.Model),
+        blessing=Channel(type=standard_artifacts.ModelBlessing),
+        evaluation=Channel(type=standard_artifacts.ModelEvaluation),
+        examples=Channel(type=standard_artifacts.Examples),
+        registry={"uri": "runs/registry", "name": "pets", "alias": "beta"},
+        tags={"data": "f00"},
+        fingerprint="abc",
+    )
+    assert set(node.inputs) == {"model", "blessing", "evaluation", "examples"}
+    assert node.outputs["pushed_model"].type is standard_artifacts.PushedModel
+    assert json.loads(node.exec_properties["registry"])["alias"] == "beta"
+    assert node.exec_properties["fingerprint"] == "abc"

@@ -1,0 +1,124 @@
+"""Small real data sets to damage: three images of the demo data, as COCO and as VOC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from efficientdet.data.admission import admit
+from efficientdet.data.annotation import ImageAnnotation
+from efficientdet.data.coco import coco_label_map, read_coco
+from efficientdet.data.demo import write_demo_data
+from efficientdet.data.example import AnnotatedImage
+from efficientdet.data.ledger import Ledger
+from efficientdet.data.voc import read_voc, voc_label_map
+
+ANNOTATIONS = "annotations/instances_train.json"
+Read = tuple[list[AnnotatedImage], Ledger]
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    """A COCO folder with three images of digits, each with two or more boxes."""
+    write_demo_data(tmp_path / "coco", images={"train": 3})
+    return tmp_path / "coco"
+
+
+@pytest.fixture
+def edit(coco: Path) -> Callable[[Callable[[dict[str, Any]], object]], None]:
+    """Changes the annotation file of `coco` through a function on its content."""
+
+    def apply(change: Callable[[dict[str, Any]], object]) -> None:
+        path = coco / ANNOTATIONS
+        instances = json.loads(path.read_text())
+        change(instances)
+        path.write_text(json.dumps(instances))
+
+    return apply
+
+
+@pytest.fixture
+def read(coco: Path) -> Callable[[], Read]:
+    """Reads `coco` as example generation does, in one process."""
+
+    def run() -> Read:
+        path = coco / ANNOTATIONS
+        classes = {label.category_id: label.id for label in coco_label_map([path])}
+        images, ledger = [], Ledger()
+        for entry in read_coco([path]):
+            if isinstance(entry, ImageAnnotation):
+                image, account = admit(entry, coco, "train", classes)
+                images += [image] if image else []
+                ledger += account
+            else:
+                ledger.drop_box(entry)
+        return images, ledger
+
+    return run
+
+
+@pytest.fixture
+def voc(tmp_path: Path, coco: Path) -> Path:
+    """The same images as a VOC folder with the image set `train`."""
+    instances = json.loads((coco / ANNOTATIONS).read_text())
+    folder = tmp_path / "voc"
+    for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
+        (folder / name).mkdir(parents=True)
+    stems = []
+    for image in instances["images"]:
+        stem = Path(image["file_name"]).stem
+        stems.append(stem)
+        (folder / "JPEGImages" / image["file_name"]).write_bytes((coco / "train" / image["file_name"]).read_bytes())
+        boxes = [a for a in instances["annotations"] if a["image_id"] == image["id"]]
+        (folder / "Annotations" / f"{stem}.xml").write_text(_xml(image, boxes))
+    (folder / "ImageSets/Main/train.txt").write_text("\n".join(stems))
+    return folder
+
+
+@pytest.fixture
+def read_set(voc: Path) -> Callable[[], Read]:
+    """Reads `voc` as example generation does, in one process."""
+
+    def run() -> Read:
+        image_set = voc / "ImageSets/Main/train.txt"
+        classes = {label.name: label.id for label in voc_label_map([image_set])}
+        admitted = [admit(entry, voc, "JPEGImages", classes) for entry in read_voc(image_set)]
+        return [image for image, _ in admitted if image], sum((ledger for _, ledger in admitted), Ledger())
+
+    return run
+
+
+def _xml(image: dict[str, Any], boxes: list[dict[str, Any]]) -> str:
+    """A VOC annotation: pixels counted from 1, the last one included."""
+    root = ElementTree.Element("annotation")
+    ElementTree.SubElement(root, "filename").text = image["file_name"]
+    size = ElementTree.SubElement(root, "size")
+    for side in ("width", "height"):
+        ElementTree.SubElement(size, side).text = str(image[side])
+    for box in boxes:
+        element = ElementTree.SubElement(root, "object")
+        ElementTree.SubElement(element, "name").text = f"digit {box['category_id']}"
+        ElementTree.SubElement(element, "difficult").text = "0"
+        x, y, width, height = box["bbox"]
+        bndbox = ElementTree.SubElement(element, "bndbox")
+        for side, value in {"xmin": x + 1, "ymin": y + 1, "xmax": x + width, "ymax": y + height}.items():
+            ElementTree.SubElement(bndbox, side).text = str(value)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+@pytest.fixture
+def truncate() -> Callable[[Path], None]:
+    """Cuts an image file to its first half."""
+
+    def cut(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with Image.open(path) as image:
+            assert image.size, "the header is still whole"
+
+    return cut

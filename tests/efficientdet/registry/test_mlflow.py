@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from efficientdet.bundle import TFLITE_FILE, verify_manifest
+from efficientdet.errors import ModelError, RegistryError
+from efficientdet.registry import Registry, open_registry
+
+WriteBundle = Callable[[str], Path]
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Starts `work` in a forked process, which is spared importing MLflow again; returns its id."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        os._exit(status)
+    return child
+
+
+def exit_code(child: int) -> int:
+    """0, or minus the signal that ended the process."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill_at_copy(number: int) -> None:
+    """Lets this process be killed, as by `kill -9`, in the midst of its n-th copy of a file."""
+    copies = itertools.count(1)
+
+    def strike(event: str, _: object) -> None:
+        if event in ("shutil.copyfile", "shutil.copystat") and next(copies) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(strike)
+
+
+def register(uri: Path, *bundles: Path, answers: Path | None = None) -> None:
+    registry = open_registry(uri)
+    versions = [registry.register(bundle, "digits").version for bundle in bundles]
+    registry.set_alias("digits", "champion", versions[-1])
+    if answers:
+        answers.write_text(" ".join(versions))
+
+
+def test_a_version_keeps_what_was_registered(registry: Registry) -> None:
+    version = registry.get("digits", "1")
+    assert version.metrics == {"float": {"AP": 0.5, "APs": None}, "int8": {"AP": 0.49, "APs": None}}
+    assert version.tags == {"data": "f00"}
+    assert version.aliases == ()
+    assert version.size > 300 + 3 + 5
+    assert timedelta(0) <= datetime.now(UTC) - version.created < timedelta(minutes=10)
+
+
+def test_versions_come_newest_first_and_the_champion_is_known(registry: Registry) -> None:
+    assert [str(version) for version in registry.versions()] == ["digits@2", "digits@1"]
+    assert registry.versions("nobody") == []
+    assert registry.champion("digits") == registry.get("digits") == registry.get("digits", "champion")
+    assert registry.champion("nobody") is None
+    assert registry.champion("digits", "beta") is None
+
+
+def test_equal_content_is_registered_once(registry: Registry, write_bundle: WriteBundle) -> None:
+    assert registry.register(write_bundle("one"), "digits", tags={"data": "other"}) == registry.get("digits", "1")
+    assert len(registry.versions("digits")) == 2
+
+
+def test_fetch_gives_the_bundle_back(registry: Registry, tmp_path: Path, write_bundle: WriteBundle) -> None:
+    version = registry.fetch("digits", "1", tmp_path / "bundle")
+    original = write_bundle("one")
+    assert version.version == "1"
+    for path in ("manifest.json", *verify_manifest(original)["files"]):
+        assert (tmp_path / "bundle" / path).read_bytes() == (original / path).read_bytes()
+
+
+def test_fetch_of_some_files_lists_only_these(registry: Registry, tmp_path: Path) -> None:
+    registry.fetch("digits", "1", tmp_path / "part", only=["documents"])
+    manifest = verify_manifest(tmp_path / "part")
+    assert set(manifest["files"]) == {"config.yaml", "label_map.json", "documents/blessing.json"}
+    assert manifest["architecture"] == "efficientdet-lite0"
+    with pytest.raises(RegistryError, match=r"digits@1 holds no 'model_edgetpu.tflite'; it holds .*model_int8.tflite"):
+        registry.fetch("digits", "1", tmp_path / "none", only=["model_edgetpu.tflite"])
+
+
+def test_fetch_overwrites_nothing(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(RegistryError, match="not an empty folder"):
+        registry.fetch("digits", "1", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "selector", "sentence"),
+    [
+        ("digit", "champion", "there is no model 'digit'; did you mean digits?"),
+        ("faces", "champion", "there is no model 'faces'; there are digits"),
+        ("digits", "champoin", "digits has no version or alias 'champoin'; did you mean champion?"),
+        ("digits", "7", "digits has no version or alias '7'; there are champion, 2, 1"),
+    ],
+)
+def test_wrong_names_are_answered_with_the_nearest(registry: Registry, name: str, selector: str, sentence: str) -> None:
+    with pytest.raises(RegistryError) as error:
+        registry.get(name, selector)
+    assert str(error.value) == f"{registry.uri}: {sentence}"
+
+
+def test_an_alias_needs_an_existing_version(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="no version or alias '9'"):
+        registry.set_alias("digits", "champion", "9")
+
+
+def test_where_no_registry_is_nothing_is_made(tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "none")
+    assert registry.versions() == []
+    assert registry.champion("digits") is None
+    with pytest.raises(RegistryError, match="there is no model 'digits'; nothing is registered there yet"):
+        registry.get("digits")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_damaged_bundle_is_not_registered(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    bundle = write_bundle("three")
+    (bundle / TFLITE_FILE).write_text("cut")
+    with pytest.raises(ModelError, match=TFLITE_FILE):
+        open_registry(tmp_path / "registry").register(bundle, "digits")
+    assert not (tmp_path / "registry").exists()
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+@pytest.mark.parametrize("file", [TFLITE_FILE, "manifest.json", "registry_entry.json"])
+def test_a_stored_file_that_changed_is_found(
+    tmp_path: Path, write_bundle: WriteBundle, registry: Registry, file: str, damage: str
+) -> None:
+    version = registry.register(write_bundle(f"{damage} {file}"), "damaged")
+    [stored] = [p for p in Path(registry.uri).rglob(file) if version.content in stored_content(p)]
+    if damage == "changed":
+        stored.write_bytes(stored.read_bytes() + b" ")
+    else:
+        stored.unlink()
+    with pytest.raises(RegistryError, match=file):
+        registry.fetch("damaged", version.version, tmp_path / "fetched")
+    assert not list(tmp_path.iterdir())
+
+
+def stored_content(path: Path) -> str:
+    """The text of the entry beside a stored file."""
+    return (path.parent / "registry_entry.json").read_text()
+
+
+@pytest.mark.usefixtures("registry")
+def test_killed_anywhere_it_finishes_when_run_again(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    uri, bundle = tmp_path / "registry", write_bundle("killed")
+    # the new database is copied into place, then 7 files are stored, then each is read back
+    for number in (1, 5, 14):
+        assert exit_code(in_child(lambda n=number: (kill_at_copy(n), register(uri, bundle)))) == -signal.SIGKILL
+        assert exit_code(in_child(lambda: nothing_visible(uri))) == 0
+    assert (uri / "mlflow.db").is_file()
+    registry = open_registry(uri)
+    assert registry.register(bundle, "digits").version == "1"
+    # killed here, before the alias moved, there is a whole version without it
+    assert registry.champion("digits") is None
+    registry.set_alias("digits", "champion", registry.register(bundle, "digits").version)
+    assert [(v.version, v.aliases) for v in registry.versions()] == [("1", ("champion",))]
+
+
+def nothing_visible(uri: Path) -> None:
+    assert open_registry(uri).versions() == []
+
+
+@pytest.mark.usefixtures("registry")
+def test_three_processes_at_once_get_unique_versions(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    uri, common = tmp_path / "registry", write_bundle("common")
+    owns, answers = [write_bundle(f"own {i}") for i in range(3)], [tmp_path / f"{i}" for i in range(3)]
+    children = [
+        in_child(lambda own=own, answer=answer: register(uri, own, common, answers=answer))
+        for own, answer in zip(owns, answers, strict=True)
+    ]
+    assert [exit_code(child) for child in children] == [0, 0, 0]
+    own, shared = zip(*(answer.read_text().split() for answer in answers), strict=True)
+    assert len(set(own)) == 3
+    assert len(set(shared)) == 1
+    versions = open_registry(uri).versions("digits")
+    assert sorted(version.version for version in versions) == sorted({*own, *shared})
+    assert [version.version for version in versions if version.aliases] == [shared[0]]
+
+
+def test_content_is_what_sha256sum_says(registry: Registry, write_bundle: WriteBundle) -> None:
+    bundle = write_bundle("one")
+    names = sorted(verify_manifest(bundle)["files"])
+    lines = "".join(f"{hashlib.sha256((bundle / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+    assert registry.get("digits", "1").content == hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, verify_manifest, write_manifest
+from efficientdet.cli import cli, main
+from efficientdet.config import Config
+from efficientdet.label_map import LabelMap
+from efficientdet.registry import open_registry
+
+SIZE = 64
+# what the base install has not
+WITHOUT = ("tensorflow", "keras", "tfx", "apache_beam", "sklearn")
+
+
+def write_tflite(path: Path) -> None:
+    """A TFLite of ours that finds one square, of class `square`, in the upper left quarter of every image."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([1, SIZE, SIZE, 3], tf.uint8, name="images")])
+    def detect(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        score = tf.reshape(tf.reduce_max(tf.cast(images, tf.float32)) / 255, [1, 1])
+        return {
+            "detection_boxes": score[..., None] * 0 + [0.0, 0.0, 0.5, 0.5],
+            "detection_scores": score,
+            "detection_classes": score * 0,
+            "num_detections": score[0] * 0 + 1,
+        }
+
+    module = tf.Module()
+    module.detect = detect
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([detect.get_concrete_function()], module)
+    path.write_bytes(converter.convert())
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A registry whose `squares` has a champion that runs."""
+    bundle, labels = tmp_path_factory.mktemp("bundle"), LabelMap.from_names(["square"]).to_json()
+    config = Config().override(f"model.image_size={SIZE},nms.max_detections=1").to_yaml()
+    write_tflite(bundle / TFLITE_FILE)
+    for name, text in {"config.yaml": config, "label_map.json": labels}.items():
+        (bundle / name).write_text(text)
+        with zipfile.ZipFile(bundle / TFLITE_FILE, "a") as packed:
+            packed.writestr(name, text)
+    (bundle / SAVED_MODEL_FOLDER).mkdir()
+    (bundle / SAVED_MODEL_FOLDER / "saved_model.pb").write_text("graph")
+    write_manifest(bundle)
+    registry = open_registry(tmp_path_factory.mktemp("registry") / "here")
+    metrics = {"float": {"AP": 0.4567, "APs": None}, "int8": {"AP": None}}
+    version = registry.register(bundle, "squares", metrics=metrics, tags={"data": "f00"})
+    registry.set_alias("squares", "champion", version.version)
+    return registry.uri
+
+
+@pytest.fixture
+def run() -> Callable[..., Result]:
+    return lambda *words: CliRunner().invoke(cli, [str(word) for word in words])
+
+
+@pytest.fixture
+def program() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the program in a process of its own; its stderr ends with what it loaded of WITHOUT."""
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print("loaded", *(set(sys.modules) & set({WITHOUT!r})), file=sys.stderr))
+from efficientdet.cli import main
+main()
+"""
+    return lambda *words, **environment: subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
+        check=False,
+    )
+
+
+def test_models_lists_for_people(run: Callable[..., Result], uri: str) -> None:
+    answer = run("models", "--registry", uri)
+    assert answer.exit_code == 0
+    [row] = [line for line in answer.output.splitlines() if "squares" in line]
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[:5] == ["squares", "1", "champion", "0.457", "n/a"]
+    assert cells[5].endswith("MB")
+
+
+def test_models_lists_for_scripts(run: Callable[..., Result], uri: str) -> None:
+    [record] = json.loads(run("models", "--json", "--registry", uri).output)
+    version = open_registry(uri).get("squares")
+    assert record["name"] == "squares"
+    assert record["version"] == "1"
+    assert record["aliases"] == ["champion"]
+    assert record["metrics"] == {"float": {"AP": 0.4567, "APs": None}, "int8": {"AP": None}}
+    assert record["tags"] == {"data": "f00"}
+    assert record["bytes"] == version.size
+    assert record["content"] == version.content
+
+
+def test_models_where_there_is_no_registry(run: Callable[..., Result], tmp_path: Path) -> None:
+    answer = run("models", "--registry", tmp_path / "none")
+    assert (answer.exit_code, answer.output) == (0, f"{tmp_path / 'none'}: no model is registered there yet\n")
+    assert run("models", "--json", "--registry", tmp_path / "none").output == "[]\n"
+
+
+def test_architectures(run: Callable[..., Result]) -> None:
+    names = [record["name"] for record in json.loads(run("models", "--architectures", "--json").output)]
+    assert len(names) == 15
+    assert {"efficientdet-d0", "efficientdet-d7x", "efficientdet-lite3x"} <= set(names)
+    table = run("models", "--architectures").output
+    assert all(name in table for name in names)
+
+
+def test_a_consumer_lists_pulls_and_detects_without_tensorflow(
+    program: Callable[..., subprocess.CompletedProcess[str]], uri: str, tmp_path: Path
+) -> None:
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    pixels[:20, :20] = 255
+    (tmp_path / "images").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "images" / "one.png")
+    (tmp_path / "images" / "two.jpg").write_bytes(b"\xff\xd8 cut")
+    listed = program("models", "--json", EFFICIENTDET_REGISTRY=uri)
+    pulled = program("pull", "squares@champion", "--output", tmp_path / "model", EFFICIENTDET_REGISTRY=uri)
+    model, images = tmp_path / "model" / "model.tflite", tmp_path / "images"
+    found = program("infer", "--model", model, "--input", images, "--output", tmp_path / "out")
+    for done in (listed, pulled, found):
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.splitlines()[-1] == "loaded"
+    assert pulled.stdout == f"squares@1 is in {tmp_path / 'model'}, sums verified\n"
+    assert set(verify_manifest(tmp_path / "model")["files"]) == {"model.tflite", "label_map.json", "config.yaml"}
+    assert "two.jpg: skipped, " in found.stderr
+    [image] = json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
+    [detection] = image["detections"]
+    assert detection["class"] == "square"
+    # 80x40 fits the 64x64 input at scale 0.8: its upper left quarter is 40x40 pixels of the image
+    assert detection["box"] == {"ymin": 0, "xmin": 0, "ymax": 40, "xmax": 40}
+    assert (tmp_path / "out" / "pictures" / "one.png").is_file()
+
+
+def test_errors_are_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, uri: str, tmp_path: Path
+) -> None:
+    for words, sentence in (
+        (["pull", "square", "--registry", uri], f"{uri}: there is no model 'square'; did you mean squares?"),
+        (
+            ["pull", "squares@2", "--registry", uri],
+            f"{uri}: squares has no version or alias '2'; there are champion, 1",
+        ),
+        (["pull", "a/b", "--registry", uri], "'a/b': not a model reference; write NAME, NAME@champion or NAME@3"),
+    ):
+        monkeypatch.setattr("sys.argv", ["efficientdet", *words, "--output", str(tmp_path / "model")])
+        with pytest.raises(SystemExit, match="1"):
+            main()
+        assert capsys.readouterr() == ("", f"efficientdet: {sentence}\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_readable_is_an_error(run: Callable[..., Result], uri: str, tmp_path: Path) -> None:
+    assert run("pull", "squares", "--registry", uri, "--output", tmp_path / "model").exit_code == 0
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8 cut")
+    model, image = tmp_path / "model" / "model.tflite", tmp_path / "cut.jpg"
+    answer = run("infer", "--model", model, "--input", image, "--output", tmp_path / "out")
+    assert str(answer.exception) == f"{image}: not one of its 1 images can be read; give others"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pull", "squares"],
+        ["pull", "squares", "--output", "x", "--format", "onnx"],
+        ["train"],
+        ["infer", "--score", "2"],
+    ],
+)
+def test_wrong_usage_exits_with_2(run: Callable[..., Result], words: list[str]) -> None:
+    assert run(*words).exit_code == 2
+
+
+def test_demo_data(run: Callable[..., Result], tmp_path: Path) -> None:
+    answer = run("demo-data", "--output", tmp_path / "data", "--images", 6, "--seed", 3)
+    assert answer.exit_code == 0, answer.exception
+    assert len(list((tmp_path / "data" / "train").glob("*.jpg"))) == 6
+    assert len(list((tmp_path / "data" / "eval").glob("*.jpg"))) == 1
+
+
+def test_demo_data_without_scikit_learn(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert "pip install scikit-learn" in str(run("demo-data", "--output", tmp_path / "data").exception)
+
+
+def test_version_and_help(run: Callable[..., Result]) -> None:
+    assert run("--version").output == "efficientdet, version 0.1.0\n"
+    assert {"models", "pull", "infer", "demo-data"} <= set(run("--help").output.split())

@@ -1,0 +1,105 @@
+"""The command as a user types it, in its own process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+
+@dataclass
+class Job:
+    """One pipeline in a folder of its own, run by `efficientdet-pipeline run` in fresh processes."""
+
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def registry(self) -> str:
+        return self.config["registry"]["uri"]
+
+    def command(self, overrides: Sequence[str] = ()) -> list[str]:
+        path = self.folder / "pipeline.yaml"
+        path.write_text(yaml.safe_dump(self.config))
+        sets = [word for pair in overrides for word in ("--set", pair)]
+        summary = ["--summary", str(self.folder / "summary.json")]
+        return [sys.executable, "-m", "pipeline", "run", "--config", str(path), *summary, *sets]
+
+    def run(self, *overrides: str) -> tuple[int, dict[str, Any]]:
+        """Exit code and summary."""
+        (self.folder / "summary.json").unlink(missing_ok=True)
+        with (self.folder / "screen.log").open("a") as log:
+            code = subprocess.run(self.command(overrides), stdout=log, stderr=log, check=False).returncode
+        summary = self.folder / "summary.json"
+        return code, json.loads(summary.read_text()) if summary.exists() else {}
+
+    def start(self, log: Path) -> subprocess.Popen[bytes]:
+        """The same, not waited for; its output goes to `log`."""
+        return subprocess.Popen(self.command(), stdout=log.open("wb"), stderr=subprocess.STDOUT)
+
+    @staticmethod
+    def cached(summary: dict[str, Any]) -> set[str]:
+        """The nodes that were taken from the cache."""
+        return {node["name"] for node in summary["nodes"] if node["cached"]}
+
+    @staticmethod
+    def worked(summary: dict[str, Any]) -> set[str]:
+        """The nodes that did their work."""
+        return {node["name"] for node in summary["nodes"] if node["state"] == "COMPLETE"}
+
+
+@pytest.fixture(scope="session")
+def efficientdet() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The consumer's command, with TensorFlow made impossible to import."""
+    block = "import sys; sys.modules['tensorflow'] = None; from efficientdet.cli import main; main()"
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", block, *words], capture_output=True, text=True, check=False)
+
+    return run
+
+
+TINY_DETECTOR = {
+    "model": {"name": "efficientdet-lite0", "image_size": 96, "backbone_weights": None},
+    "data": {"flip": False, "jitter_min": 0.9, "jitter_max": 1.1},
+    "training": {"batch_size": 4, "max_steps": 12, "checkpoint_steps": 4, "learning_rate": 0.1, "warmup_epochs": 0},
+    "export": {"calibration_images": 8},
+    "nms": {"score_threshold": 0.0},
+}
+
+
+@pytest.fixture(scope="module")
+def coco_job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Twelve training images of digits, four to judge by, a detector of 96 pixels that learns for twelve steps."""
+    from efficientdet.data.demo import write_demo_data
+
+    folder = tmp_path_factory.mktemp("coco")
+    write_demo_data(folder / "data", images={"train": 12, "eval": 4}, size=(96, 96))
+    return Job(
+        folder,
+        {
+            "name": "tiny-coco",
+            "root": str(folder / "root"),
+            "source": {
+                "format": "coco",
+                "path": str(folder / "data"),
+                "splits": {split: f"annotations/instances_{split}.json" for split in ("train", "eval")},
+                "images": {"train": "train", "eval": "eval"},
+            },
+            "detector": TINY_DETECTOR,
+            "registry": {"uri": str(folder / "registry"), "name": "tiny"},
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def pipeline_job() -> type[Job]:
+    """Makes jobs."""
+    return Job

@@ -1,0 +1,56 @@
+"""The pipeline's settings and the shipped configurations."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import pipeline
+from efficientdet.errors import ConfigError
+from pipeline.config import PipelineConfig, load_config
+
+CONFIGS = sorted((Path(pipeline.__file__).parent / "configs").glob("*.yaml"))
+MINIMAL = {
+    "name": "tiny",
+    "root": "runs/tiny",
+    "source": {"format": "voc", "path": "data", "splits": {"train": "train", "eval": "val"}},
+    "registry": {"name": "tiny"},
+}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configs_load_and_open_with_their_command(path: Path):
+    config = load_config(path, [])
+    assert Path(config.root).is_absolute()
+    assert Path(config.registry.uri).is_absolute()
+    assert "efficientdet-pipeline run --config" in path.read_text().splitlines()[0]
+
+
+def test_overrides_reach_every_group(tmp_path: Path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    config = load_config(path, ["registry.uri=http://127.0.0.1:5000", "detector.training.epochs=2"])
+    assert config.registry.uri == "http://127.0.0.1:5000"
+    assert config.detector.training.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("over", "says"),
+    [
+        ({"source": {"splits": {"train": "a"}}}, "names no 'eval' split"),
+        ({"source": {"format": "coco"}}, "names no folder for split 'train'"),
+        ({"source": {"format": "kitti"}}, "source.format='kitti'"),
+        ({"name": "My Pipeline"}, "name='My Pipeline'"),
+        ({"blessing": {"min_ap": 0.3}}, "did you mean blessing.min_"),
+        ({"blessing": {"min_int8_ap": 30}}, "less than or equal to 1"),
+    ],
+)
+def test_wrong_settings_are_refused(over: dict, says: str):
+    values = {**MINIMAL, **over}
+    if "source" in over:
+        values["source"] = {**MINIMAL["source"], **over["source"]}
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        PipelineConfig.parse(values)

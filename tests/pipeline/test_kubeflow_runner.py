@@ -1,0 +1,89 @@
+"""The compiled specification is the very pipeline that runs locally."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from efficientdet.data.demo import write_demo_data
+from efficientdet.errors import ConfigError
+from pipeline.config import PipelineConfig, load_config
+from pipeline.fingerprint import data_fingerprint
+from pipeline.kubeflow_runner import compile_pipeline
+from pipeline.pipeline import create_pipeline
+
+RESOURCES = {
+    "Trainer": {"cpu": 8, "memory_gb": 30, "gpus": 2, "gpu_type": "nvidia-l4"},
+    "Evaluator": {"cpu": 4, "memory_gb": 16},
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> PipelineConfig:
+    data = tmp_path_factory.mktemp("kubeflow") / "data"
+    write_demo_data(data, images={"train": 2, "eval": 1}, size=(96, 96))
+    demo = load_config("pipeline/configs/demo.yaml", [f"source.path={data}"])
+    return demo.override({"cluster": {"root": "gs://bucket/root", "image": "team/image:1", "resources": RESOURCES}})
+
+
+@pytest.fixture(scope="module", params=["kubeflow", "vertex"])
+def spec(request: pytest.FixtureRequest, config: PipelineConfig, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    suffix = {"kubeflow": "yaml", "vertex": "json"}[request.param]
+    path = tmp_path_factory.mktemp(request.param) / f"demo.{suffix}"
+    compile_pipeline(config, request.param, path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    return yaml.safe_load(path.read_text()) if suffix == "yaml" else json.loads(path.read_text())["pipelineSpec"]
+
+
+def local_edges(config: PipelineConfig) -> dict[str, set[tuple[str, str, str]]]:
+    """Node id to its (input, producer, output), as LocalDagRunner would run them."""
+    pipeline = create_pipeline(config, config.cluster.root, data_fingerprint(config.source), "@champion")
+    return {
+        node.id: {(key, channel.producer_component_id, channel.output_key) for key, channel in node.inputs.items()}
+        for node in pipeline.components
+    }
+
+
+def test_nodes_and_edges_are_those_of_the_local_run(spec: dict, config: PipelineConfig):
+    compiled = {
+        name: {
+            (key, source["taskOutputArtifact"]["producerTask"], source["taskOutputArtifact"]["outputArtifactKey"])
+            for key, source in task.get("inputs", {}).get("artifacts", {}).items()
+        }
+        for name, task in spec["root"]["dag"]["tasks"].items()
+    }
+    assert compiled == local_edges(config)
+    assert len(compiled) == 8
+
+
+def test_resources_are_those_configured(spec: dict):
+    executors = spec["deploymentSpec"]["executors"]
+    tasks, components = spec["root"]["dag"]["tasks"], spec["components"]
+
+    def container(node: str) -> dict:
+        label = components[tasks[node]["componentRef"]["name"]]["executorLabel"]
+        return executors[label]["container"]
+
+    trainer = container("Trainer")["resources"]
+    assert (trainer["cpuLimit"], trainer["memoryLimit"]) == (8, 30)
+    assert (trainer["accelerator"]["type"], int(trainer["accelerator"]["count"])) == ("nvidia-l4", 2)
+    assert container("Evaluator")["resources"] == {"cpuLimit": 4.0, "memoryLimit": 16.0}
+    assert "resources" not in container("Pusher")
+    assert {container(node)["image"] for node in ("Trainer", "Pusher", "CocoExampleGen")} == {"team/image:1"}
+
+
+def test_our_executors_are_named_in_the_containers(spec: dict):
+    text = json.dumps(spec["deploymentSpec"])
+    for executor in ("components.exporter.", "components.evaluator.", "components.pusher.", "components.example_gen."):
+        assert executor in text
+
+
+def test_wrong_outputs_and_nodes_are_refused(config: PipelineConfig, tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"vertex reads \.json files"):
+        compile_pipeline(config, "vertex", tmp_path / "demo.yaml")
+    wrong = config.override({"cluster": {"resources": {"Tuner": {"cpu": 1}}}})
+    with pytest.raises(ConfigError, match="there is no such node; the nodes are CocoExampleGen"):
+        compile_pipeline(wrong, "vertex", tmp_path / "demo.json")

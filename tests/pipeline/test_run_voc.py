@@ -1,0 +1,89 @@
+"""From Pascal VOC to a pulled TFLite that finds what it was trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def to_voc(coco: Path, voc: Path) -> None:
+    """The demo data as VOC: one XML per image, 1-based corners, official folders."""
+    for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
+        (voc / folder).mkdir(parents=True)
+    for split in ("train", "eval"):
+        data = json.loads((coco / f"annotations/instances_{split}.json").read_text())
+        names = {c["id"]: c["name"] for c in data["categories"]}
+        stems = []
+        for image in data["images"]:
+            stem = f"{split}_{Path(image['file_name']).stem}"
+            stems.append(stem)
+            (voc / f"JPEGImages/{stem}.jpg").write_bytes((coco / split / image["file_name"]).read_bytes())
+            root = ElementTree.Element("annotation")
+            ElementTree.SubElement(root, "filename").text = f"{stem}.jpg"
+            size = ElementTree.SubElement(root, "size")
+            for side in ("width", "height"):
+                ElementTree.SubElement(size, side).text = str(image[side])
+            for annotation in (a for a in data["annotations"] if a["image_id"] == image["id"]):
+                add_object(root, names[annotation["category_id"]], annotation["bbox"])
+            ElementTree.ElementTree(root).write(voc / f"Annotations/{stem}.xml")
+        (voc / f"ImageSets/Main/{split}.txt").write_text("".join(f"{stem}\n" for stem in stems))
+
+
+def add_object(root: ElementTree.Element, name: str, bbox: list[float]) -> None:
+    x, y, width, height = bbox
+    element = ElementTree.SubElement(root, "object")
+    ElementTree.SubElement(element, "name").text = name
+    box = ElementTree.SubElement(element, "bndbox")
+    for corner, value in zip(("xmin", "ymin", "xmax", "ymax"), (x + 1, y + 1, x + width, y + height), strict=True):
+        ElementTree.SubElement(box, corner).text = str(round(value))
+
+
+@pytest.fixture(scope="module")
+def voc_job(pipeline_job, tmp_path_factory):
+    from efficientdet.data.demo import write_demo_data
+
+    folder = tmp_path_factory.mktemp("voc")
+    write_demo_data(folder / "coco", images={"train": 120, "eval": 12}, size=(96, 96))
+    to_voc(folder / "coco", folder / "data")
+    training = {"batch_size": 8, "epochs": 24, "learning_rate": 0.24, "warmup_epochs": 1, "moving_average": 0.97}
+    return pipeline_job(
+        folder,
+        {
+            "name": "tiny-voc",
+            "root": str(folder / "root"),
+            "source": {"format": "voc", "path": str(folder / "data"), "splits": {"train": "train", "eval": "eval"}},
+            "schema_source": "inferred",
+            "detector": {
+                "model": {"name": "efficientdet-lite0", "image_size": 96},
+                "data": {"flip": False, "jitter_min": 0.9, "jitter_max": 1.1},
+                "training": training,
+                "export": {"calibration_images": 40},
+            },
+            "blessing": {"min_float_ap": 0.05, "min_int8_ap": 0.05, "max_int8_drop": 0.05, "max_champion_drop": 0.1},
+            "registry": {"uri": str(folder / "registry"), "name": "voc-digits"},
+        },
+    )
+
+
+def test_the_pulled_tflite_finds_digits(voc_job, efficientdet, tmp_path):
+    code, summary = voc_job.run()
+    assert code == 0, summary.get("reasons")
+    assert summary["metrics"]["int8"]["AP50"] > 0.1
+    pulled = efficientdet(
+        "pull", "voc-digits", "--registry", voc_job.registry, "--format", "tflite", "--output", str(tmp_path / "model")
+    )
+    assert pulled.returncode == 0, pulled.stderr
+    image = next((voc_job.folder / "data/JPEGImages").glob("eval_*.jpg"))
+    inferred = efficientdet(
+        "infer", "--model", str(tmp_path / "model/model.tflite"), "--input", str(image),
+        "--output", str(tmp_path / "out"), "--score", "0.05",
+    )  # fmt: skip
+    assert inferred.returncode == 0, inferred.stderr
+    found = json.loads((tmp_path / "out/detections.json").read_text())
+    assert {d["class"] for i in found["images"] for d in i["detections"]} <= {str(digit) for digit in range(10)}
+    assert sum(len(i["detections"]) for i in found["images"]) > 0
