@@ -1,5 +1,6 @@
 """Packaging: the base install serves registry consumers; extras add training, the pipeline and the checks."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -45,11 +46,14 @@ DEV = [
     "uv>=0.5",
 ]
 
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "efficientdet/__init__.py").read_text(encoding="utf-8"))[1]
+
 setup(
     name="efficientdet-pipeline",
-    version="0.1.0",
+    version=VERSION,
     description="Trains EfficientDet from COCO or VOC to a blessed, registered TFLite, on a laptop or on Kubeflow",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
@@ -17,26 +18,21 @@ from efficientdet.config import Config
 from efficientdet.label_map import LabelMap
 from efficientdet.model.detector import normalise
 from efficientdet.quantize import quantize_int8
-from efficientdet.tflite_flatbuffer import pack_model, unpack_model
-from efficientdet.tflite_metadata import pack_metadata
+from efficientdet.tflite_flatbuffer import join_models, unpack_model
+from efficientdet.tflite_metadata import pack_with_metadata
 
 SIGNATURE = "serving_default"
-_POSTPROCESS = "TFLite_Detection_PostProcess"
-# names of the nodes behind the network, which stay in float32
-_BOXES, _LOGITS, _SCORES, _SPARED, _CLASSES = _FLOAT_NODES = (
-    "box_encodings",
-    "class_logits",
-    "class_scores",
-    "spared_scores",
-    "class_ids",
-)
-
+_LOGITS, _DELTAS = "class_logits_", "box_deltas_"
+POSTPROCESS = "TFLite_Detection_PostProcess"
 SPARE_CLASSES = 17
 """Classes that never score, put before the real ones when suppression is per class.
 
 With t > 1 threads the op forgets the class numbered t (tensorflow/tensorflow#56058), without a word; up to
 16 threads that is now a spare one. Their number is taken off the class ids again behind the op.
 """
+
+Options = dict[str, int | float | bool]
+"""Attributes of the post-processing op."""
 
 
 def export_tflite_int8(
@@ -56,51 +52,70 @@ def export_tflite_int8(
     detection_scores `[1, m]`, num_detections `[1]`; slots beyond the number hold garbage.
     """
     path = Path(path)
+    options = _options(config, len(label_map))
     with tempfile.TemporaryDirectory() as work:
-        detector = _Detector(model, config, len(label_map))
-        tf.saved_model.save(detector, work, signatures={SIGNATURE: detector.detect})
-        quantised = quantize_int8(work, SIGNATURE, calibration, _FLOAT_NODES)
-    finished = _with_options(quantised, detector.options)
+        network = _Network(model, config)
+        tf.saved_model.save(network, work, signatures={SIGNATURE: network.run})
+        joined = join_models(
+            unpack_model(quantize_int8(work, SIGNATURE, calibration)),
+            unpack_model(_convert_tail(network.run.structured_outputs, config, len(label_map), options)),
+        )
+    _set_options(joined, options)
     aside = path.with_name(f".{path.name}")
-    aside.write_bytes(pack_metadata(finished, config, label_map))
+    aside.write_bytes(pack_with_metadata(joined, config, label_map))
     aside.replace(path)
 
 
-class _Detector(tf.Module):
-    """The serving graph: raw pixels in, the outputs of the post-processing op out."""
+class _Network(tf.Module):
+    """The part that runs in integers: raw pixels in, the raw outputs of every level out, by name."""
 
-    def __init__(self, model: keras.Model, config: Config, num_classes: int) -> None:
+    def __init__(self, model: keras.Model, config: Config) -> None:
         super().__init__()
         # the converter aborts the process when the module does not hold the variables itself
         self.held = [variable.value for variable in model.variables]
-        height, width = config.model.input_size
-        anchors = anchors_for(config).boxes / np.asarray([height, width, height, width], np.float32)
-        spare = SPARE_CLASSES if config.nms.per_class else 0
-        options = _options(config, num_classes + spare)
 
-        def detect(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
             raw = model(normalise(images, config), training=False)
-            # In int8, scores would come in steps of 1/256 and weak ones would tie: from each level's
-            # logits on, all is float32.
-            codes = tf.concat([tf.reshape(level, [1, -1, 4]) for level in raw.box_deltas], 1, name=_BOXES)
-            logits = [tf.reshape(level, [1, -1, num_classes]) for level in raw.class_logits]
-            scores = tf.sigmoid(tf.concat(logits, 1, name=_LOGITS), name=_SCORES)
-            scores = tf.pad(scores, [[0, 0], [0, 0], [spare, 0]], constant_values=-1.0, name=_SPARED)
-            boxes, classes, scores, count = _postprocess(options, codes, scores, tf.constant(_centre_size(anchors)))
-            return {
-                "detection_boxes": boxes,
-                "detection_classes": tf.subtract(classes, float(spare), name=_CLASSES),
-                "detection_scores": scores,
-                "num_detections": count,
-            }
+            logits = {f"{_LOGITS}{i}": level for i, level in enumerate(raw.class_logits)}
+            return logits | {f"{_DELTAS}{i}": level for i, level in enumerate(raw.box_deltas)}
 
-        self.options = options
-        signature = [tf.TensorSpec([1, height, width, 3], tf.float32, name="images")]
-        self.detect = tf.function(detect, input_signature=signature, autograph=False)
+        images = tf.TensorSpec([1, *config.model.input_size, 3], tf.float32, name="images")
+        self.run = tf.function(run, autograph=False).get_concrete_function(images)
 
 
-def _options(config: Config, num_classes: int) -> dict[str, int | float | bool]:
-    """The attributes of the post-processing op."""
+def _convert_tail(raw: dict[str, tf.TensorSpec], config: Config, num_classes: int, options: Options) -> bytes:
+    """The TFLite flatbuffer of what follows the network, all in float32: in int8, weak scores would tie.
+
+    `raw` holds the outputs of `_Network`, which become the inputs.
+    """
+    height, width = config.model.input_size
+    anchors = _centre_size(anchors_for(config).boxes / np.asarray([height, width, height, width], np.float32))
+    spare = int(options["num_classes"]) - num_classes
+    levels = range(len(raw) // 2)
+
+    def tail(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        codes = tf.concat([tf.reshape(raw[f"{_DELTAS}{i}"], [1, -1, 4]) for i in levels], axis=1)
+        logits = tf.concat([tf.reshape(raw[f"{_LOGITS}{i}"], [1, -1, num_classes]) for i in levels], axis=1)
+        scores = tf.pad(tf.sigmoid(logits), [[0, 0], [0, 0], [spare, 0]], constant_values=-1.0)
+        boxes, classes, scores, count = _postprocess(options, codes, scores, tf.constant(anchors))
+        return {
+            "detection_boxes": boxes,
+            "detection_classes": classes - spare,
+            "detection_scores": scores,
+            "num_detections": count,
+        }
+
+    specs = {name: tf.TensorSpec(value.shape, tf.float32, name=name) for name, value in raw.items()}
+    module = tf.Module()
+    module.tail = tf.function(tail, autograph=False)
+    with tempfile.TemporaryDirectory() as work:
+        tf.saved_model.save(module, work, signatures={SIGNATURE: module.tail.get_concrete_function(**specs)})
+        converter = tf.lite.TFLiteConverter.from_saved_model(work, signature_keys=[SIGNATURE])
+        converter.allow_custom_ops = True
+        return bytes(converter.convert())
+
+
+def _options(config: Config, num_classes: int) -> Options:
     nms = config.nms
     return {
         "max_detections": nms.max_detections,
@@ -109,7 +124,7 @@ def _options(config: Config, num_classes: int) -> dict[str, int | float | bool]:
         "use_regular_nms": nms.per_class,
         "nms_score_threshold": nms.score_threshold,
         "nms_iou_threshold": nms.iou_threshold,
-        "num_classes": num_classes,
+        "num_classes": num_classes + (SPARE_CLASSES if nms.per_class else 0),
         "x_scale": 1.0,
         "y_scale": 1.0,
         "h_scale": 1.0,
@@ -117,9 +132,7 @@ def _options(config: Config, num_classes: int) -> dict[str, int | float | bool]:
     }
 
 
-def _postprocess(
-    options: dict[str, int | float | bool], codes: tf.Tensor, scores: tf.Tensor, anchors: tf.Tensor
-) -> tuple[tf.Tensor, ...]:
+def _postprocess(options: Options, codes: tf.Tensor, scores: tf.Tensor, anchors: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """The call that the converter replaces by the post-processing op; outside TFLite it answers zeros.
 
     It takes box codes `[1, A, 4]` (ty, tx, th, tw), scores `[1, A, k]` and anchors `[A, 4]` (centre y,
@@ -128,7 +141,7 @@ def _postprocess(
     text = " ".join(f'attr {{ key: "{key}" value {{ {_attribute(value)} }} }}' for key, value in options.items())
     slots = (1, int(options["max_detections"]))
 
-    @tf.function(experimental_implements=f'name: "{_POSTPROCESS}" {text}', autograph=False)
+    @tf.function(experimental_implements=f'name: "{POSTPROCESS}" {text}', autograph=False)
     def op(codes: tf.Tensor, scores: tf.Tensor, anchors: tf.Tensor) -> tuple[tf.Tensor, ...]:
         zero = 0 * (tf.reduce_sum(codes) + tf.reduce_sum(scores) + tf.reduce_sum(anchors))
         return tf.zeros((*slots, 4)) + zero, tf.zeros(slots) + zero, tf.zeros(slots) + zero, tf.zeros(1) + zero
@@ -143,13 +156,11 @@ def _attribute(value: int | float | bool) -> str:
     return f"i: {value}" if isinstance(value, int) else f"f: {value}"
 
 
-def _with_options(flatbuffer: bytes, options: dict[str, int | float | bool]) -> bytes:
-    """The model with every option written into its post-processing op; the converter drops some."""
-    model = unpack_model(flatbuffer)
-    [code] = [i for i, c in enumerate(model.operatorCodes) if c.customCode == _POSTPROCESS.encode()]
+def _set_options(model: schema.ModelT, options: Options) -> None:
+    """Writes every option into the post-processing op; the converter drops some."""
+    [code] = [i for i, c in enumerate(model.operatorCodes) if c.customCode == POSTPROCESS.encode()]
     [op] = [op for op in model.subgraphs[0].operators if op.opcodeIndex == code]
     op.customOptions = np.frombuffer(flexbuffers.Dumps(options), np.uint8)
-    return pack_model(model)
 
 
 def _centre_size(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

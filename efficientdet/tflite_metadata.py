@@ -17,7 +17,7 @@ from efficientdet import config as config_file
 from efficientdet import label_map as label_map_file
 from efficientdet.config import Config
 from efficientdet.label_map import LabelMap
-from efficientdet.tflite_flatbuffer import pack_model, unpack_model
+from efficientdet.tflite_flatbuffer import order_outputs, pack_model
 
 METADATA_NAME = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
@@ -38,14 +38,13 @@ ROLES = {
 }
 
 
-def pack_metadata(flatbuffer: bytes, config: Config, label_map: LabelMap) -> bytes:
-    """A TFLite detector with metadata inside and labels.txt, config.yaml and label_map.json zipped behind it.
+def pack_with_metadata(model: schema.ModelT, config: Config, label_map: LabelMap) -> bytes:
+    """The file of a detector: metadata inside, and labels.txt, config.yaml and label_map.json zipped behind.
 
     The outputs are put into the order of `ROLES`, by position and by tensor index, which clients
     without signatures go by.
     """
-    model = unpack_model(flatbuffer)
-    _order_outputs(model)
+    order_outputs(model, list(ROLES))
     content = schema.BufferT()
     content.data = np.frombuffer(_model_metadata(config, label_map), np.uint8)
     entry = schema.MetadataT()
@@ -58,28 +57,6 @@ def pack_metadata(flatbuffer: bytes, config: Config, label_map: LabelMap) -> byt
         label_map_file.FILE_NAME: label_map.to_json(),
     }
     return _with_files(pack_model(model), files)
-
-
-def _order_outputs(model: schema.ModelT) -> None:
-    """Renumbers the output tensors so that ascending index, position and `ROLES` agree."""
-    [graph], [signature] = model.subgraphs, model.signatureDefs
-    by_name = {(e.name.decode() if isinstance(e.name, bytes) else e.name): e.tensorIndex for e in signature.outputs}
-    wanted = [by_name[name] for name in ROLES]
-    renumber = np.arange(len(graph.tensors))
-    renumber[wanted] = sorted(wanted)
-    graph.tensors = [graph.tensors[i] for i in np.argsort(renumber)]
-    for op in graph.operators:
-        op.inputs = _renumbered(op.inputs, renumber)
-        op.outputs = _renumbered(op.outputs, renumber)
-    graph.inputs, graph.outputs = _renumbered(graph.inputs, renumber), np.sort(wanted).astype(np.int32)
-    for end in (*signature.inputs, *signature.outputs):
-        end.tensorIndex = int(renumber[end.tensorIndex])
-
-
-def _renumbered(indices: Sequence[int], renumber: np.ndarray) -> np.ndarray:
-    """The new tensor indices; -1 marks an optional input left out and stays."""
-    old = np.asarray(indices, np.int32)
-    return np.where(old < 0, old, renumber[old]).astype(np.int32)
 
 
 def _with_files(flatbuffer: bytes, files: dict[str, str]) -> bytes:

@@ -187,7 +187,7 @@ def _restore(trainer: Trainer, saver: tf.train.CheckpointManager) -> bool:
     for path in reversed(saver.checkpoints):
         try:
             saver.checkpoint.restore(path).assert_consumed()
-        except (tf.errors.OpError, ValueError, AssertionError) as error:
+        except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
             logger.warning("%s: damaged checkpoint skipped (%s)", path, str(error).splitlines()[0])
             continue
         logger.info("going on from step %d of %s", trainer.steps_done, path)

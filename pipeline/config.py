@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from efficientdet.blessing import Bounds
 from efficientdet.config import Config
+from efficientdet.errors import RegistryError
+from efficientdet.registry import CHAMPION, check_alias, check_name
 from efficientdet.settings import Settings
+
+
+def _checked(check: Callable[[str], object]) -> Callable[[str], str]:
+    """A field validator of the registry's own rule."""
+
+    def validate(value: str) -> str:
+        try:
+            check(value)
+        except RegistryError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return validate
 
 
 class SourceConfig(Settings):
@@ -41,9 +56,9 @@ class RegistryConfig(Settings):
     uri: str = Field(
         "runs/registry", description="Folder of an embedded registry, or an MLflow server's http(s) address."
     )
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Registered model's name.")
-    alias: str = Field(
-        "champion", min_length=1, pattern=r"^[\w.-]+$", description="Alias that moves to a pushed model."
+    name: Annotated[str, AfterValidator(_checked(check_name))] = Field(description="Registered model's name.")
+    alias: Annotated[str, AfterValidator(_checked(check_alias))] = Field(
+        CHAMPION, description="Alias that moves to a pushed model."
     )
 
 

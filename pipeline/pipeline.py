@@ -18,6 +18,7 @@ from components.trainer import detector_trainer
 from pipeline.config import PipelineConfig, SourceConfig
 from pipeline.fingerprint import code_fingerprint, settings_fingerprint
 
+
 def training_inputs(config: PipelineConfig, data: str) -> str:
     """Hash of all that decides the trained model: data, settings and code. Equal hashes mean an equal model."""
     source = config.source.to_dict() | {"path": ""}

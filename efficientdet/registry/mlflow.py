@@ -17,7 +17,7 @@ from efficientdet import label_map as label_map_file
 from efficientdet.bundle import MANIFEST_FILE, read_manifest, verify_manifest, write_manifest
 from efficientdet.errors import RegistryError
 from efficientdet.registry import CHAMPION, Metrics, ModelVersion, check_alias, check_name
-from efficientdet.registry.mlflow_client import Location
+from efficientdet.registry.mlflow_client import Location, tolerate
 from efficientdet.registry.mlflow_files import Parcel, download, read_entry, store
 
 if TYPE_CHECKING:
@@ -139,27 +139,14 @@ class MlflowRegistry:
         same = [version for version in self.versions(name) if version.content == content]
         for twin in same[:-1]:
             if not twin.aliases:
-                self._delete(twin)
+                with tolerate("RESOURCE_DOES_NOT_EXIST"):
+                    self._location.client.delete_model_version(name, twin.version)
         return same[-1] if same else None
 
-    def _delete(self, version: ModelVersion) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._location.client.delete_model_version(version.name, version.version)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-
     def _create_version(self, parcel: Parcel, run_id: str) -> None:
-        from mlflow.exceptions import MlflowException
-
         client, entry = self._location.client, parcel.entry
-        try:
+        with tolerate("RESOURCE_ALREADY_EXISTS"):
             client.create_registered_model(entry.name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
         ours = {
             "complete": "true",
             "entry_sha256": parcel.sha256,

@@ -10,6 +10,7 @@ import ssl
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,10 +69,8 @@ class Location:
         if self.database is not None and not self.database.is_file():
             self._create_database(self.database)
         if self.client.get_experiment_by_name(EXPERIMENT) is None:
-            from mlflow.exceptions import MlflowException
-
             # another process may be quicker
-            with contextlib.suppress(MlflowException):
+            with tolerate("RESOURCE_ALREADY_EXISTS"):
                 _create_experiment(self.client, self.database)
 
     @staticmethod
@@ -85,6 +84,18 @@ class Location:
             shutil.copyfile(made, whole)
             with contextlib.suppress(FileExistsError):
                 database.hardlink_to(whole)
+
+
+@contextlib.contextmanager
+def tolerate(code: str) -> Iterator[None]:
+    """Lets one of MLflow's error codes pass, as "RESOURCE_DOES_NOT_EXIST" when deleting."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != code:
+            raise
 
 
 def _require_answer(uri: str) -> None:
@@ -108,12 +119,10 @@ def _sqlite(database: Path) -> str:
 def _client(uri: str) -> MlflowClient:
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
-    # a first connection tells of every migration step
-    for logger in ("mlflow", "alembic"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
-    for logger in ("mlflow", "mlflow.store.db.utils", "alembic"):
+    # a first connection tells of every migration step
+    for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 

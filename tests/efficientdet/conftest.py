@@ -1,10 +1,16 @@
-"""A tiny real data set of handwritten digits, as shards of examples."""
+"""A tiny real data set of handwritten digits as shards of examples, and a tiny exported detector."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from efficientdet.config import Config
+from efficientdet.label_map import LabelMap
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +41,61 @@ def digit_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     writer.write(record)
     (root / "label_map.json").write_text(label_map.to_json())
     return root
+
+
+class TinyExport(NamedTuple):
+    """A bundle of a 64x64 lite0 with random weights, and what it was made from."""
+
+    folder: Path
+    model: Any
+    config: Config
+    label_map: LabelMap
+    pictures: NDArray[np.uint8]  # [n, 64, 64, 3]
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tmp_path_factory: pytest.TempPathFactory) -> TinyExport:
+    """Exported once for all tests: the conversion takes about ten seconds."""
+    import tensorflow as tf
+
+    from efficientdet.export import export_bundle
+
+    config = Config().override({"model": {"image_size": 64}, "nms": {"max_detections": 20}})
+    label_map = LabelMap.from_names(["cat", "dog", "bird"])
+    pictures = random_pictures(24, 64, 64)
+    model = lively_detector(config, len(label_map), pictures)
+    folder = tmp_path_factory.mktemp("export") / "bundle"
+    export_bundle(model, config, label_map, pictures[:16], folder)
+    return TinyExport(folder, model, config, label_map, pictures[16:])
+
+
+def lively_detector(config: Config, num_classes: int, pictures: NDArray[np.uint8]) -> Any:
+    """A network with random weights whose scores and boxes vary as after training.
+
+    Fresh weights answer nearly the same everywhere, so the last kernels are widened to a spread of 1.5 in
+    the logits and 0.5 in the box deltas of the finest level.
+    """
+    from efficientdet.model.detector import build_detector, normalise
+
+    model = build_detector(config, num_classes)
+    last = {v.path: v for v in model.trainable_variables if "-predict/" in v.path}
+    bias = last["class_net/class-predict/bias"]
+    bias.assign(bias.value * 0)
+    raw = model(normalise(pictures, config), training=False)
+    for head, level, spread in (("class", raw.class_logits[0], 1.5), ("box", raw.box_deltas[0], 0.5)):
+        kernel = last[f"{head}_net/{head}-predict/pointwise_kernel"]
+        kernel.assign(kernel.value * (spread / np.std(level)))
+    bias.assign(bias.value - 2)
+    return model
+
+
+def random_pictures(count: int, height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """`[count, height, width, 3]` uint8: coloured rectangles on a coloured ground."""
+    rng = np.random.default_rng(seed)
+    pictures = np.zeros((count, height, width, 3), np.uint8)
+    for picture in pictures:
+        picture[:] = rng.integers(0, 256, 3)
+        for _ in range(6):
+            y, x = rng.integers(0, height), rng.integers(0, width)
+            picture[y : y + rng.integers(4, height), x : x + rng.integers(4, width)] = rng.integers(0, 256, 3)
+    return pictures

@@ -44,6 +44,8 @@ def test_overrides_reach_every_group(tmp_path: Path):
         ({"source": {"format": "coco"}}, "names no folder for split 'train'"),
         ({"source": {"format": "kitti"}}, "source.format='kitti'"),
         ({"name": "My Pipeline"}, "name='My Pipeline'"),
+        ({"registry": {"name": "a/b"}}, "registry.name='a/b'"),
+        ({"registry": {"name": "tiny", "alias": "latest"}}, "registry.alias='latest'"),
         ({"blessing": {"min_ap": 0.3}}, "did you mean blessing.min_"),
         ({"blessing": {"min_int8_ap": 30}}, "less than or equal to 1"),
     ],

@@ -15,6 +15,7 @@ import pytest
 from efficientdet.bundle import TFLITE_FILE, verify_manifest
 from efficientdet.errors import ModelError, RegistryError
 from efficientdet.registry import Registry, open_registry
+from efficientdet.registry.mlflow_client import Location
 
 WriteBundle = Callable[[str], Path]
 
@@ -196,6 +197,15 @@ def test_three_processes_at_once_get_unique_versions(tmp_path: Path, write_bundl
     versions = open_registry(uri).versions("digits")
     assert sorted(version.version for version in versions) == sorted({*own, *shared})
     assert [version.version for version in versions if version.aliases] == [shared[0]]
+
+
+def test_versions_of_others_are_not_taken_for_ours(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    registry = open_registry(tmp_path)
+    ours = registry.register(write_bundle("ours"), "digits")
+    client = Location.parse(str(tmp_path)).client
+    client.create_model_version("digits", str(tmp_path / "half"))
+    client.create_registered_model("others")
+    assert registry.versions() == [ours]
 
 
 def test_content_is_what_sha256sum_says(registry: Registry, write_bundle: WriteBundle) -> None:
