@@ -46,8 +46,8 @@ def export_bundle(
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        export_saved_model(model, config, label_map, aside / SAVED_MODEL_FOLDER)
         export_tflite_int8(model, config, label_map, calibration, aside / TFLITE_FILE)
+        export_saved_model(model, config, label_map, aside / SAVED_MODEL_FOLDER)
         (aside / config_file.FILE_NAME).write_text(config.to_yaml(), encoding="utf-8")
         (aside / label_map_file.FILE_NAME).write_text(label_map.to_json(), encoding="utf-8")
         about = {"architecture": config.model.name, "classes": len(label_map), "label_map_hash": label_map.hash}

@@ -56,7 +56,6 @@ class TinyExport(NamedTuple):
 @pytest.fixture(scope="session")
 def tiny_export(tmp_path_factory: pytest.TempPathFactory) -> TinyExport:
     """Exported once for all tests: the conversion takes about ten seconds."""
-    import tensorflow as tf
 
     from efficientdet.export import export_bundle
 
