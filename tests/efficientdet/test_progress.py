@@ -1,0 +1,33 @@
+"""What a person sees of a long loop."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from efficientdet import progress
+from efficientdet.progress import StepProgress
+
+
+def test_a_log_gets_lines_with_speed_and_time_left(monkeypatch):
+    clock = iter(range(0, 1000, 5))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    console = Console(file=io.StringIO(), force_terminal=False, width=100)
+    with StepProgress(total=10, first=4, batch_size=8, console=console) as steps:
+        for step in range(5, 11):
+            steps.update(step, loss=1 / step)
+    lines = console.file.getvalue().splitlines()
+    assert lines[-1].startswith("step 10/10  loss 0.100  1.6 images/s  0 s left")
+    assert "step 6/10" in lines[0]
+    assert "20 s left" in lines[0]
+
+
+def test_a_terminal_gets_a_live_bar():
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with StepProgress(total=3, first=0, batch_size=2, console=console) as steps:
+        for step in range(1, 4):
+            steps.update(step, loss=0.5)
+    shown = console.file.getvalue()
+    assert "3/3" in shown
+    assert "images/s" in shown
