@@ -12,7 +12,6 @@ demo: .venv/installed
 	test -d $(DEMO)/data || $(BIN)/efficientdet demo-data --output $(DEMO)/data
 	$(BIN)/efficientdet-pipeline run --config pipeline/configs/demo.yaml --summary $(DEMO)/summary.json
 	$(BIN)/efficientdet models --registry runs/registry
-	rm -rf $(DEMO)/model $(DEMO)/detections
 	$(BIN)/efficientdet pull digits@champion --registry runs/registry --format tflite --output $(DEMO)/model
 	$(BIN)/efficientdet infer --model $(DEMO)/model/model.tflite --input $(DEMO)/data/eval --output $(DEMO)/detections
 	@echo
