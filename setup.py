@@ -27,7 +27,6 @@ TRAIN = [
 PIPELINE = [
     *TRAIN,
     "apache-beam>=2.72,<2.73",
-    "defusedxml>=0.7",
     "dill>=0.3",
     "kfp>=2.6,<3",
     "mlflow>=3.1",

@@ -113,12 +113,18 @@ class Blessing:
 
 
 def judge(
-    bounds: Bounds, metrics: Metrics, images: Mapping[str, int], total: int, champion: Metrics | None
+    bounds: Bounds,
+    metrics: Metrics,
+    images: Mapping[str, int],
+    total: int,
+    champion: Metrics | None,
+    no_champion: str = "there is no champion to compare with",
 ) -> tuple[Rule, ...]:
     """The rules applied to a candidate's `metrics`.
 
     `images` says per variant how many of the split's `total` images were scored; `champion` holds the
-    numbers of the registry's champion on the same images, None when there is none to compare with.
+    numbers of the registry's champion on the same images, None when there is none to compare with,
+    for the reason that `no_champion` gives.
     """
     rules = [_all_images(variant, images[variant], total) for variant in VARIANTS]
     rules += [_floor(variant, metrics[variant]["AP"], bounds) for variant in VARIANTS]
@@ -126,7 +132,10 @@ def judge(
         loss = _difference(metrics["float"]["AP"], metrics["int8"]["AP"])
         rules.append(_ceiling("max_int8_drop", "float AP minus int8 AP", loss, bounds.max_int8_drop))
     if bounds.max_champion_drop is not None:
-        rules += _champion(metrics, champion, bounds.max_champion_drop)
+        if champion is None:
+            rules.append(Rule("max_champion_drop", None, bounds.max_champion_drop, "SKIPPED", no_champion))
+        else:
+            rules += _champion(metrics, champion, bounds.max_champion_drop)
     return tuple(rules)
 
 
@@ -158,9 +167,7 @@ def _ceiling(name: str, what: str, loss: float | None, bound: float) -> Rule:
     return Rule(name, loss, bound, _outcome(passed), f"{what} is {loss:.4f}, {verdict} its ceiling {bound:g}")
 
 
-def _champion(metrics: Metrics, champion: Metrics | None, bound: float) -> list[Rule]:
-    if champion is None:
-        return [Rule("max_champion_drop", None, bound, "SKIPPED", "there is no champion to compare with")]
+def _champion(metrics: Metrics, champion: Metrics, bound: float) -> list[Rule]:
     return [
         _ceiling(
             f"max_champion_drop_{variant}",

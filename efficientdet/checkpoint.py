@@ -23,12 +23,16 @@ def save_detector(folder: str | Path, model: keras.Model, config: Config, label_
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    model.save_weights(aside / WEIGHTS_FILE)
-    (aside / config_file.FILE_NAME).write_text(config.to_yaml(), encoding="utf-8")
-    (aside / LABEL_MAP_FILE).write_text(label_map.to_json(), encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    aside.replace(folder)
+    try:
+        model.save_weights(aside / WEIGHTS_FILE)
+        (aside / config_file.FILE_NAME).write_text(config.to_yaml(), encoding="utf-8")
+        (aside / LABEL_MAP_FILE).write_text(label_map.to_json(), encoding="utf-8")
+        aside.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.replace(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def load_detector(folder: str | Path) -> tuple[keras.Model, Config, LabelMap]:

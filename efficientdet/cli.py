@@ -117,7 +117,7 @@ def main() -> None:
     """The `efficientdet` program: errors a user can mend are one sentence on stderr and exit code 1."""
     try:
         cli()
-    except EfficientDetError as error:
+    except (EfficientDetError, OSError) as error:
         click.echo(f"efficientdet: {error}", err=True)
         sys.exit(1)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, field_validator, model_validator
 
 from efficientdet.architectures import ARCHITECTURES, Architecture
 from efficientdet.settings import Settings
 
 FILE_NAME = "config.yaml"
+MIN_SIDE, MAX_SIDE = 32, 8192
 
 
 def _size(value: Any) -> Any:
@@ -21,9 +23,11 @@ def _size(value: Any) -> Any:
         value = [value]
     if isinstance(value, (list, tuple)) and len(value) in (1, 2):
         height, width = (value * 2)[:2]
-        if isinstance(height, int) and isinstance(width, int) and height >= 32 and width >= 32:
+        if all(isinstance(side, int) and MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
             return height, width
-    raise ValueError("an image size is one number or WIDTHxHEIGHT, each side at least 32 pixels")
+    raise ValueError(
+        f"an image size is one number or WIDTHxHEIGHT, each side at least {MIN_SIDE} and at most {MAX_SIDE} pixels"
+    )
 
 
 ImageSize = Annotated[tuple[int, int], BeforeValidator(_size)]
@@ -37,7 +41,9 @@ class ModelConfig(Settings):
     )
     image_size: ImageSize | None = Field(None, description="Network input, N or WxH; none: the architecture's own.")
     num_scales: int = Field(3, ge=1, le=6, description="Anchor octaves per level: 2**(i/num_scales).")
-    aspect_ratios: tuple[float, ...] = Field((1.0, 2.0, 0.5), min_length=1, description="Anchor width/height ratios.")
+    aspect_ratios: tuple[PositiveFloat, ...] = Field(
+        (1.0, 2.0, 0.5), min_length=1, description="Anchor width/height ratios."
+    )
     anchor_scale: float | None = Field(
         None, gt=0, le=32, description="Base anchor side / stride; none: the architecture's."
     )
@@ -105,9 +111,18 @@ class TrainingConfig(Settings):
     huber_delta: float = Field(0.1, gt=0, description="Where the box loss turns linear.")
     box_loss_weight: float = Field(50.0, ge=0, description="Weight of the box loss.")
     freeze: str | None = Field(None, description="Regular expression of variable names to keep as they are.")
-    seed: int = Field(0, ge=0, description="Seed of initial weights, order and augmentation.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, order and augmentation.")
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(3, ge=1, le=100, description="How many checkpoints stay on disk.")
+
+    @field_validator("freeze")
+    @classmethod
+    def _expression(cls, freeze: str | None) -> str | None:
+        try:
+            re.compile(freeze or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from error
+        return freeze
 
 
 class NmsConfig(Settings):

@@ -85,14 +85,6 @@ class LabelMap:
         """Class names; `names[i]` belongs to contiguous id i + 1."""
         return [label.name for label in self.labels]
 
-    @cached_property
-    def by_name(self) -> dict[str, Label]:
-        return {label.name: label for label in self.labels}
-
-    @cached_property
-    def by_category_id(self) -> dict[int, Label]:
-        return {label.category_id: label for label in self.labels}
-
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -16,7 +17,7 @@ from efficientdet.errors import ConfigError
 class Settings(BaseModel):
     """A frozen group of settings; unknown keys, wrong types and values out of range raise ConfigError."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], source: str = "config") -> Self:
@@ -34,7 +35,7 @@ class Settings(BaseModel):
     def override(self, overrides: Mapping[str, Any] | str | Iterable[str]) -> Self:
         """A copy with some settings replaced; takes a nested dict, `"k=v,k.j=v"` or a list of `k=v`."""
         if isinstance(overrides, str):
-            overrides = overrides.split(",")
+            overrides = re.split(r",(?=[\w.]+=)", overrides)
         nested = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
         return type(self).parse(merge(self.to_dict(), nested), source="override")
 

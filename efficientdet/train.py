@@ -184,7 +184,10 @@ def _loop(
 
 def _restore(trainer: Trainer, saver: tf.train.CheckpointManager) -> bool:
     """Loads the newest checkpoint that can be read; False when there is none."""
-    for path in reversed(saver.checkpoints):
+    # By the files themselves: a kill may come between a checkpoint and TensorFlow's list of them.
+    indexes = Path(saver.directory).glob("step-*.index")
+    for number in sorted((int(index.stem.removeprefix("step-")) for index in indexes), reverse=True):
+        path = f"{saver.directory}/step-{number}"
         try:
             saver.checkpoint.restore(path).assert_consumed()
         except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:

@@ -36,6 +36,7 @@ def main() -> None:
 def run(path: str, overrides: tuple[str, ...], summary: str | None) -> None:
     """Run on this machine. Exit code 0: blessed and pushed; 3: not blessed; 1: failed; 2: bad usage."""
     config = _load(path, overrides)
+    _make_folders(Path(config.root), *[Path(path).parent for path in [summary] if path])
     from pipeline.run_log import run_log
 
     with run_log(config.root) as log:
@@ -63,6 +64,9 @@ def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str)
     except EfficientDetError as error:
         _fail(error)
     click.echo(f"{output}: {config.name} for {engine}")
+    for place in (config.source.path, config.registry.uri):
+        if "://" not in place:
+            click.echo(f"note: every node must find {place} under this very path; mount it in the cluster", err=True)
 
 
 def _load(path: str, overrides: tuple[str, ...]) -> PipelineConfig:
@@ -74,9 +78,21 @@ def _load(path: str, overrides: tuple[str, ...]) -> PipelineConfig:
         _fail(error, EXIT_USAGE)
 
 
+def _make_folders(*folders: Path) -> None:
+    """Makes the folders that a run writes to, before it starts."""
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _fail(ConfigError(f"{error.filename}: cannot be made a folder ({error.strerror}); name another"), EXIT_USAGE)
+
+
 def _run(config: PipelineConfig) -> dict[str, Any]:
     """Runs the pipeline and gathers its summary, whatever happened."""
-    from pipeline import local_runner, summary
+    try:
+        from pipeline import local_runner, summary
+    except ModuleNotFoundError as error:
+        _fail(EfficientDetError(f"{error.name} is not installed; install the `pipeline` extra, as `make demo` does"))
 
     failure, before = None, _latest_run(config)
     try:
@@ -109,15 +125,16 @@ def _report(result: dict[str, Any], log: Path) -> None:
     table = Table("node", "state", "seconds")
     for node in result["nodes"]:
         table.add_row(node["name"], node["state"].lower(), f"{node['seconds']:.1f}")
-    console.print(table)
+    if result["nodes"]:
+        console.print(table)
     for kind, metrics in result["metrics"].items():
         shown = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)
-        console.print(f"{kind:6}{shown}")
+        console.print(f"{kind:6}{shown}", soft_wrap=True)
     for reason in result["reasons"]:
-        console.print(reason, markup=False)
+        console.print(reason, markup=False, soft_wrap=True)
     model = result["model"]
     pushed = f": {model['name']} version {model['version']} is now @{model['alias']}" if model else ""
-    console.print(f"{result['outcome']}{pushed}   (full log: {log})")
+    console.print(f"{result['outcome']}{pushed}   (full log: {log})", markup=False, soft_wrap=True)
 
 
 def _fail(error: EfficientDetError, code: int = EXIT_FAILED) -> NoReturn:

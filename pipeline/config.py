@@ -45,8 +45,11 @@ class SourceConfig(Settings):
         for split in ("train", "eval"):
             if split not in self.splits:
                 raise ValueError(f"source.splits names no {split!r} split; give both train and eval")
-            if self.format == "coco" and split not in self.images:
-                raise ValueError(f"source.images names no folder for split {split!r}; COCO needs one per split")
+        if self.format == "coco" and self.classes:
+            raise ValueError("source.classes is for VOC; COCO's annotation files list their categories themselves")
+        if self.format == "coco" and set(self.images) != set(self.splits):
+            odd = min(set(self.images) ^ set(self.splits))
+            raise ValueError(f"source.splits and source.images must name the same splits; only one has {odd!r}")
         return self
 
 
@@ -54,7 +57,9 @@ class RegistryConfig(Settings):
     """Where blessed models go."""
 
     uri: str = Field(
-        "runs/registry", description="Folder of an embedded registry, or an MLflow server's http(s) address."
+        "runs/registry",
+        min_length=1,
+        description="Folder of an embedded registry, or an MLflow server's http(s) address.",
     )
     name: Annotated[str, AfterValidator(_checked(check_name))] = Field(description="Registered model's name.")
     alias: Annotated[str, AfterValidator(_checked(check_alias))] = Field(
@@ -83,7 +88,11 @@ class PipelineConfig(Settings):
     """The whole pipeline; `create_pipeline` turns it into TFX nodes, whatever the engine."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="Pipeline's name: lower case, digits, hyphens.")
-    root: str = Field(description="Folder of artifacts, metadata and checkpoints of local runs.")
+    root: str = Field(
+        min_length=1,
+        pattern=r"^[^\[\]*?]+$",
+        description="Folder of artifacts, metadata and checkpoints of local runs; without [ ] * ?, Beam's wildcards.",
+    )
     source: SourceConfig
     schema_source: Literal["imported", "inferred"] = Field(
         "imported", description="The product's schema of detection records, or one inferred from statistics."

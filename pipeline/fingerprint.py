@@ -38,4 +38,4 @@ def data_fingerprint(source: SourceConfig) -> str:
         return ""
     if source.format == "coco":
         return coco_fingerprint(source.path, source.splits, source.images)
-    return voc_fingerprint(source.path, {split: f"ImageSets/Main/{name}.txt" for split, name in source.splits.items()})
+    return voc_fingerprint(source.path, source.splits)

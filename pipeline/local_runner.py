@@ -16,7 +16,8 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
 from efficientdet.errors import EfficientDetError
-from efficientdet.registry import open_registry
+from efficientdet.model.backbone_weights import weights_file
+from pipeline.champion import lost_pushes, resolve_baseline
 from pipeline.config import PipelineConfig
 from pipeline.fingerprint import data_fingerprint
 from pipeline.pipeline import create_pipeline, training_inputs
@@ -27,16 +28,20 @@ EXECUTION = metadata_store_pb2.Execution
 def run(config: PipelineConfig) -> None:
     """Runs every node, or takes it from the cache; raises what the failing node raised.
 
-    A second run in the same folder is refused while the first lives. What a killed run left
-    behind, executions marked as running and their outputs, is cleared away first.
+    Missing ImageNet weights are told before any work. A second run in the same folder is refused while the
+    first lives. What a killed run left behind, executions marked as running and their outputs, is cleared
+    away first.
     """
+    model = config.detector.model
+    if model.backbone_weights:
+        weights_file(model.architecture.backbone)
     artifacts = Path(config.root) / "artifacts"
     artifacts.mkdir(parents=True, exist_ok=True)
     with _only_run(Path(config.root)):
         sweep_stale(config)
         data = data_fingerprint(config.source)
         baseline = resolve_baseline(config, training_inputs(config, data))
-        pipeline = create_pipeline(config, str(artifacts), data, baseline)
+        pipeline = create_pipeline(config, str(artifacts), data, baseline, lost_pushes(config))
         pipeline.metadata_connection_config = sqlite_metadata_connection_config(str(metadata_path(config)))
         LocalDagRunner().run(pipeline)
 
@@ -49,20 +54,6 @@ def metadata_path(config: PipelineConfig) -> Path:
 def metadata_store(config: PipelineConfig) -> MetadataStore:
     """An open store of a local pipeline's metadata."""
     return MetadataStore(sqlite_metadata_connection_config(str(metadata_path(config))))
-
-
-def resolve_baseline(config: PipelineConfig, inputs: str) -> str:
-    """The registry version to compare with: the champion, or nothing when there is none yet.
-
-    A model is never its own baseline: when the champion came from the very same inputs, it is what the
-    champion itself was compared with. So an unchanged run stays cached after its model became champion.
-    """
-    champion = open_registry(config.registry.uri).champion(config.registry.name, config.registry.alias)
-    if champion is None:
-        return ""
-    if champion.tags.get("inputs") == inputs:
-        return champion.tags.get("baseline", "")
-    return champion.version
 
 
 def sweep_stale(config: PipelineConfig) -> None:

@@ -25,7 +25,7 @@ def training_inputs(config: PipelineConfig, data: str) -> str:
     return settings_fingerprint(data=data, source=source, detector=config.detector.to_dict(), code=code_fingerprint())
 
 
-def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str) -> Pipeline:
+def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str, lost: str = "") -> Pipeline:
     """The TFX pipeline of a config.
 
     Args:
@@ -33,6 +33,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str)
       root: artifact root, a local folder or a bucket.
       data: fingerprint of the annotations' and images' bytes.
       baseline: registry version to compare with; empty for none, `@alias` to look it up when scoring.
+      lost: what the registry lost of earlier pushes; the Pusher runs again when it changes.
     """
     code, inputs = code_fingerprint(), training_inputs(config, data)
     examples_node = example_gen(config.source, data)
@@ -58,7 +59,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str)
         examples=examples,
         registry=registry,
         tags={"inputs": inputs, "data": data, "baseline": baseline},
-        fingerprint=code,
+        fingerprint=code + lost,
     )
     nodes = [examples_node, *checking, trainer, exporter, evaluator, pusher]
     return Pipeline(

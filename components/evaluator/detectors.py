@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,13 +21,14 @@ Found = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]
 
 
 class BundleDetectors:
-    """Runs every file of a bundle that is judged on the same encoded images, with all cores."""
+    """Runs every file of a bundle that is judged on the same encoded images."""
 
     def __init__(self, folder: str | Path) -> None:
         saved_model = tf.saved_model.load(str(Path(folder) / SAVED_MODEL_FOLDER))
         self._saved_model = saved_model  # a signature alone does not keep its variables alive
         self._signature = saved_model.signatures["serving_default"]
-        self._tflite = TFLiteDetector(Path(folder) / TFLITE_FILE, num_threads=os.cpu_count())
+        # With several threads the suppression orders equal scores by chance, and a verdict must not hang on that.
+        self._tflite = TFLiteDetector(Path(folder) / TFLITE_FILE, num_threads=1)
         self._lock = threading.Lock()  # an interpreter serves one thread at a time
 
     def __call__(self, images: Sequence[bytes]) -> list[dict[str, Found]]:

@@ -30,7 +30,11 @@ from efficientdet.registry import ModelVersion, open_registry
 
 METRICS_FILE = "metrics.json"
 
+NO_CHAMPION = "there is no champion to compare with"
+
 Artifacts = dict[str, list[Artifact]]
+Found = Mapping[str, Mapping[int | None, float | None]]
+"""What TFMA measured of one model: number by name, and by class id or None for all classes."""
 
 
 class Executor(stock.Executor):
@@ -52,6 +56,10 @@ class Executor(stock.Executor):
             champion = None
             if bounds.max_champion_drop is not None:
                 champion = fetch_champion(exec_properties, Path(folder) / BASELINE)
+            no_champion = NO_CHAMPION
+            if champion and LabelMap.load(Path(folder) / BASELINE).hash != label_map.hash:
+                no_champion = f"the champion {champion} was trained on other classes, so nothing can be compared"
+                champion = None
             if champion:
                 check_bundle(Path(folder) / BASELINE, label_map)
                 input_dict = {**input_dict, keys.BASELINE_MODEL_KEY: [_model(Path(folder) / BASELINE)]}
@@ -65,7 +73,20 @@ class Executor(stock.Executor):
             finally:
                 detectors.cache_clear()
         evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
-        record = _blessing(read_metrics(evaluation), bounds, label_map, split, total, champion)
+        found = read_metrics(evaluation)[CANDIDATE if champion else ""]
+        theirs = _overall(read_metrics(evaluation)[BASELINE]) if champion else None
+        images = {variant: int(found[f"{variant}/{IMAGES}"][None] or 0) for variant in VARIANTS}
+        rules = judge(bounds, _overall(found), images, total, theirs, no_champion)
+        record = Blessing(
+            rules=rules,
+            split=split,
+            images_scored=min(images.values()),
+            images_total=total,
+            metrics=_overall(found),
+            per_class=_per_class(found, label_map),
+            champion=champion.version if champion else "",
+            champion_metrics=theirs or {},
+        )
         if record.blessed != tfma.load_validation_result(evaluation).validation_ok:
             raise AssertionError(f"{evaluation}: our rules say {record.outcome}, TFMA's thresholds the opposite")
         _write(record, output_dict, champion)
@@ -119,37 +140,17 @@ def _model(folder: Path) -> Artifact:
     return model
 
 
-def _blessing(
-    found: Mapping[str, Mapping[str, Mapping[int | None, float | None]]],
-    bounds: Bounds,
-    label_map: LabelMap,
-    split: str,
-    total: int,
-    champion: ModelVersion | None,
-) -> Blessing:
-    """The judgement of what TFMA measured."""
-    ours = found[CANDIDATE if champion else ""]
-    theirs = _overall(found[BASELINE]) if champion else None
-    images = {variant: int(ours[f"{variant}/{IMAGES}"][None] or 0) for variant in VARIANTS}
-    per_class = {
+def _per_class(found: Found, label_map: LabelMap) -> Mapping[str, Metrics]:
+    """The numbers of each class, by variant and class name."""
+    return {
         variant: {
-            label.name: {name: ours[f"{variant}/{name}"].get(label.id) for name in PER_CLASS} for label in label_map
+            label.name: {name: found[f"{variant}/{name}"].get(label.id) for name in PER_CLASS} for label in label_map
         }
         for variant in VARIANTS
     }
-    return Blessing(
-        rules=judge(bounds, _overall(ours), images, total, theirs),
-        split=split,
-        images_scored=min(images.values()),
-        images_total=total,
-        metrics=_overall(ours),
-        per_class=per_class,
-        champion=champion.version if champion else "",
-        champion_metrics=theirs or {},
-    )
 
 
-def _overall(values: Mapping[str, Mapping[int | None, float | None]]) -> Metrics:
+def _overall(values: Found) -> Metrics:
     return {variant: {name: values[f"{variant}/{name}"][None] for name in COCO_METRICS} for variant in VARIANTS}
 
 

@@ -56,9 +56,11 @@ class DetectionExecutor(BaseExampleGenExecutor):
 
         ledgers = {split: _read_part(f"{self._parts}/{split}") for split in splits}
         fileio.rmtree(self._parts)
+        # Written before it is judged: who has to mend the data needs the whole list.
+        listed = f"{examples.uri}/{ledger_file.FILE_NAME}"
+        _write(listed, ledger_file.to_json(ledgers))
         for split, ledger in ledgers.items():
-            ledger.require(split, settings["max_bad_fraction"])
-        _write(f"{examples.uri}/{ledger_file.FILE_NAME}", ledger_file.to_json(ledgers))
+            ledger.require(split, settings["max_bad_fraction"], listed)
         _write(f"{examples.uri}/{LABEL_MAP_FILE}", self._label_map.to_json())
         examples.set_string_custom_property("label_map_hash", self._label_map.hash)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from efficientdet.boxes import area, clip
 from efficientdet.data.annotation import BoxAnnotation, ImageAnnotation
@@ -70,6 +71,14 @@ def _open(annotation: ImageAnnotation, root: str | Path, folder: str) -> ImageFi
     if annotation.problem:
         raise UnusableError(*annotation.problem)
     image = read_image(root, folder, annotation.image)
+    try:
+        tf.io.decode_image(image.encoded, channels=3, expand_animations=False)
+    except tf.errors.InvalidArgumentError as error:
+        # What training cannot decode must not get there, whatever another decoder makes of it.
+        cause = str(error).split(" [Op:")[0].rpartition("}} ")[2]
+        raise UnusableError(
+            "undecodable image", f"the image file {annotation.image} cannot be decoded ({cause})"
+        ) from error
     height, width = annotation.height or image.height, annotation.width or image.width
     if (height, width) != (image.height, image.width):
         raise UnusableError(

@@ -102,6 +102,8 @@ def _box(annotation: Mapping[str, Any], position: int) -> BoxAnnotation:
     """One entry of `annotations`; whether it is sound is decided when its image is known."""
     record = f"annotation {annotation['id']}" if "id" in annotation else f"annotations[{position}]"
     category, area = annotation.get("category_id"), _numbers([annotation.get("area")])
+    if isinstance(category, float) and category.is_integer():
+        category = int(category)
     corners = None
     bbox_xywh = _numbers(annotation.get("bbox"))
     if bbox_xywh and len(bbox_xywh) == 4:

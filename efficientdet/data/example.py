@@ -22,7 +22,7 @@ class AnnotatedImage:
 
     source_id: the original id, as text (COCO: the image id, VOC: the file stem); never a number, so
     that ids above 2**24 survive. file_name: as the annotation gives it. encoded: the bytes of the
-    file, unchanged. image_format: `jpeg`, `png` or `bmp`. height, width: pixels, from the file itself.
+    file, unchanged. image_format: `jpeg` or `png`. height, width: pixels, from the file itself.
     boxes `[n, 4]` float32 yxyx pixels, 0-based and continuous; classes `[n]` int32 contiguous ids from 1;
     is_crowd `[n]` bool; area `[n]` float32 pixels (COCO: of the segmentation); difficult `[n]` bool
     (VOC's flag, carried but not acted upon: such objects train and count like any other).

@@ -95,17 +95,22 @@ class Ledger:
         findings = [Finding(**finding) for finding in values["findings"]]
         return cls(Count.from_dict(values["images"]), Count.from_dict(values["boxes"]), findings)
 
-    def require(self, split: str, max_bad_fraction: float) -> None:
-        """Raises DataError when no image is left, or more than that fraction of images or boxes was dropped."""
+    def require(self, split: str, max_bad_fraction: float, listed: str = "the ledger") -> None:
+        """Raises DataError when no image is left, or more than that fraction of images or boxes was dropped.
+
+        The sentence gives the count of each reason, the first record, and `listed`, where the others stand.
+        """
         first = f"; first: {min(self.findings, key=_place)}" if self.findings else ""
         if not self.images.kept:
             raise DataError(f"split {split}: not one of {self.images.read} images can be used{first}")
         for kind, count in (("images", self.images), ("boxes", self.boxes)):
             dropped = count.dropped.total()
             if dropped > max_bad_fraction * count.read:
+                reasons = ", ".join(f"{number} {reason}" for reason, number in count.dropped.most_common())
                 raise DataError(
-                    f"split {split}: {dropped} of {count.read} {kind} ({dropped / count.read:.1%}) cannot be used,"
-                    f" above max_bad_fraction={max_bad_fraction:g}{first}; mend the data or raise max_bad_fraction"
+                    f"split {split}: {dropped} of {count.read} {kind} ({dropped / count.read:.1%}) cannot be used"
+                    f" ({reasons}), above max_bad_fraction={max_bad_fraction:g}{first};"
+                    f" mend what {listed} lists or raise max_bad_fraction"
                 )
 
 

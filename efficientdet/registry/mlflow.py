@@ -161,12 +161,13 @@ class MlflowRegistry:
     def _requests(self, doing: str) -> Iterator[None]:
         """Whatever MLflow, its database or the disk refuses, as one sentence."""
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             yield
         except RegistryError as error:
             raise RegistryError(f"{self.uri}: {doing} failed: {error}") from error
-        except (MlflowException, OSError, ValueError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise RegistryError(f"{self.uri}: {doing} failed ({reason})") from error
 

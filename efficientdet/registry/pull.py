@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,7 +18,7 @@ def pull(registry: Registry, reference: str, output: str | Path, format: str = "
 
     `format` is one of FORMATS. The folder then holds `model.tflite` and/or `saved_model/`, `label_map.json`,
     `config.yaml` and a `manifest.json` of exactly these. What an earlier pull left there is replaced, other
-    files stay. Nothing in `output` changes unless every sum is right; RegistryError otherwise.
+    files stay. RegistryError when one of them is in the way or a sum is wrong; then nothing in `output` changes.
     """
     name, selector = parse_reference(reference)
     output = Path(output).absolute()
@@ -43,13 +42,25 @@ def pull(registry: Registry, reference: str, output: str | Path, format: str = "
 
 def _install(folder: Path, output: Path) -> None:
     """Moves the new files into place, the manifest last, after those of an earlier pull are gone."""
-    if (output / MANIFEST_FILE).is_file():
-        for path in read_manifest(output)["files"]:
-            (output / path).unlink(missing_ok=True)
-        (output / MANIFEST_FILE).unlink()
+    earlier = _earlier(output)
+    for new in folder.iterdir():
+        target = output / new.name
+        held = [path for path in target.rglob("*") if path.is_file()] if target.is_dir() else [target]
+        foreign = [path for path in held if path.exists() and path not in earlier]
+        if foreign:
+            raise RegistryError(f"{foreign[0]}: no pull wrote this file and it will not be replaced; pull elsewhere")
+    for path in earlier:
+        path.unlink(missing_ok=True)
+    for directory in sorted((path for path in output.rglob("*") if path.is_dir()), reverse=True):
+        if any(directory in path.parents for path in earlier) and not any(directory.iterdir()):
+            directory.rmdir()
     output.mkdir(exist_ok=True)
     for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST_FILE):
-        target = output / path.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        path.replace(target)
+        path.replace(output / path.name)
+
+
+def _earlier(output: Path) -> set[Path]:
+    """The files that an earlier pull left in the folder."""
+    if not (output / MANIFEST_FILE).is_file():
+        return set()
+    return {output / path for path in (*read_manifest(output)["files"], MANIFEST_FILE)}

@@ -18,6 +18,8 @@ def test_overrides_in_every_form_agree():
     assert config.override("training.epochs=3,model.image_size=256") == expected
     assert config.override(["training.epochs=3", "model.image_size=256"]) == expected
     assert expected.training.epochs == 3
+    ratios = config.override("model.aspect_ratios=[1, 0.5],training.epochs=3").model.aspect_ratios
+    assert ratios == (1.0, 0.5)
     assert expected.training.batch_size == config.training.batch_size
 
 
@@ -34,11 +36,15 @@ def test_yaml_round_trip(tmp_path: Path):
         ("training.epoch=3", "there is no such setting; did you mean training.epochs"),
         ("training.epochs=-1", "training.epochs=-1: Input should be greater than 0"),
         ("model.name=efficientdet-d9", "no such architecture"),
-        ("model.image_size=7", "at least 32 pixels"),
+        ("model.image_size=7", "at least 32 and at most 8192 pixels"),
         ("model.image_size=1x2x3", "WIDTHxHEIGHT"),
         ("data.jitter_min=3", "data.jitter_min=3.0 is above data.jitter_max=2.0"),
         ("epochs", "not of the form key=value"),
         ("training.epochs=[", "not valid YAML"),
+        ("training.epochs=.inf", "finite number"),
+        ("training.freeze=(", "not a regular expression"),
+        ("model.aspect_ratios=[0]", "greater than 0"),
+        ("model.image_size=100000", "at most 8192"),
     ],
 )
 def test_wrong_overrides_say_what_is_wrong(override: str, says: str):

@@ -36,6 +36,8 @@ def invoke(*words: str) -> Result:
         (["--set", "detector"], "not of the form key=value"),
         (["--set", "source.format=kitti"], "source.format='kitti'"),
         (["--nonsense"], "No such option"),
+        (["--summary", "/dev/null/summary.json"], "cannot be made a folder"),
+        (["--set", "root=/dev/null/root"], "cannot be made a folder"),
     ],
 )
 def test_wrong_usage_exits_with_2(config: Path, words: list[str], says: str):

@@ -41,8 +41,10 @@ def test_overrides_reach_every_group(tmp_path: Path):
     ("over", "says"),
     [
         ({"source": {"splits": {"train": "a"}}}, "names no 'eval' split"),
-        ({"source": {"format": "coco"}}, "names no folder for split 'train'"),
+        ({"source": {"format": "coco"}}, "only one has 'eval'"),
         ({"source": {"format": "kitti"}}, "source.format='kitti'"),
+        ({"source": {"format": "coco", "classes": ["a"]}}, "source.classes is for VOC"),
+        ({"root": "runs [1]"}, "root='runs [1]'"),
         ({"name": "My Pipeline"}, "name='My Pipeline'"),
         ({"registry": {"name": "a/b"}}, "registry.name='a/b'"),
         ({"registry": {"name": "tiny", "alias": "latest"}}, "registry.alias='latest'"),

@@ -31,9 +31,12 @@ def test_touching_changes_nothing_and_one_byte_changes_all(tmp_path):
     assert changed != before
     stat = (tmp_path / "Annotations/a.xml").stat()
     text = (tmp_path / "Annotations/a.xml").read_text()
+    by_path = source.override({"splits": {"train": LIST.format("train"), "eval": LIST.format("val")}})
+    changed_by_path = data_fingerprint(by_path)
     (tmp_path / "Annotations/a.xml").write_text(text.replace("a.jpg", "a.jpG"))
     os.utime(tmp_path / "Annotations/a.xml", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert data_fingerprint(source) != changed
+    assert data_fingerprint(by_path) != changed_by_path
 
 
 def test_remote_data_is_left_to_the_cluster():

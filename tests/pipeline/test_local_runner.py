@@ -1,4 +1,4 @@
-"""One run at a time, no traces of killed ones, and whom a candidate is compared with."""
+"""One run at a time, and no traces of killed ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from efficientdet.bundle import write_manifest
 from efficientdet.errors import EfficientDetError
-from efficientdet.label_map import LabelMap
-from efficientdet.registry import open_registry
 from pipeline import local_runner
 from pipeline.config import PipelineConfig
 
@@ -66,24 +63,3 @@ def test_what_a_killed_run_left_is_cleared(config):
     local_runner.sweep_stale(config)
     assert [e.last_known_state for e in store.get_executions_by_id(ids)] == [states.FAILED, states.COMPLETE]
     assert [folder.exists() for folder in folders] == [False, True]
-
-
-def register(config: PipelineConfig, folder: Path, **tags: str) -> str:
-    folder.mkdir()
-    (folder / "model_int8.tflite").write_bytes(folder.name.encode())
-    (folder / "label_map.json").write_text(LabelMap.from_names(["a"]).to_json())
-    write_manifest(folder)
-    registry = open_registry(config.registry.uri)
-    version = registry.register(folder, config.registry.name, tags=tags).version
-    registry.set_alias(config.registry.name, "champion", version)
-    return version
-
-
-def test_a_model_is_never_its_own_baseline(config, tmp_path):
-    assert local_runner.resolve_baseline(config, "inputs-1") == ""
-    first = register(config, tmp_path / "one", inputs="inputs-1", baseline="")
-    assert local_runner.resolve_baseline(config, "inputs-1") == ""
-    assert local_runner.resolve_baseline(config, "inputs-2") == first
-    second = register(config, tmp_path / "two", inputs="inputs-2", baseline=first)
-    assert local_runner.resolve_baseline(config, "inputs-2") == first
-    assert local_runner.resolve_baseline(config, "inputs-1") == second

@@ -17,7 +17,7 @@ from tfx.utils import json_utils
 from components.evaluator.executor import Executor, fetch_champion
 from efficientdet.blessing import Blessing
 from efficientdet.boxes import yxyx_to_xywh
-from efficientdet.bundle import TFLITE_FILE
+from efficientdet.bundle import TFLITE_FILE, write_manifest
 from efficientdet.coco_metric import COCO_METRICS
 from efficientdet.data.input_pipeline import read_examples
 from efficientdet.errors import DataError, ModelError
@@ -133,6 +133,19 @@ def test_worse_than_the_champion_is_not_blessed(tmp_path: Path, examples: Path, 
 
 def test_better_than_the_champion_is_blessed(tmp_path: Path, examples: Path, bundle: Bundle, registry: dict) -> None:
     assert evaluate(tmp_path, examples, bundle(0, 0), "1", registry, max_champion_drop=0).outcome == "BLESSED"
+
+
+def test_a_champion_of_other_classes_is_not_compared(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(bundle(1, 2), other)
+    (other / "label_map.json").write_text(LabelMap.from_names(["red"]).to_json())
+    write_manifest(other)
+    registry = {"uri": str(tmp_path / "registry"), "name": "reds"}
+    open_registry(registry["uri"]).register(other, registry["name"])
+    blessing = evaluate(tmp_path, examples, bundle(2, 3), "1", registry, max_champion_drop=0)
+    assert blessing.outcome == "BLESSED"
+    [skipped] = [rule for rule in blessing.rules if rule.outcome == "SKIPPED"]
+    assert skipped.sentence.startswith("the champion reds@1 was trained on other classes")
 
 
 @pytest.mark.parametrize("baseline", ["", "@champion"])

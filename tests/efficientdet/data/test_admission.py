@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -66,3 +67,14 @@ def test_rounding_of_a_sum_is_not_a_clipping(folder: Path) -> None:
     box = BoxAnnotation("annotation 1", 1, (0.0, 17.3, 30.0, right + 1e-9))
     _, ledger = admit(ImageAnnotation("a.json", "image 1", "1", "a.png", boxes=[box]), folder, "", {1: 1})
     assert (ledger.boxes.kept, ledger.boxes.clipped) == (1, 0)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 12, 20, 60])
+def test_what_training_cannot_decode_is_dropped(folder: Path, tmp_path: Path, cut: int) -> None:
+    (tmp_path / "a.png").write_bytes((folder / "a.png").read_bytes()[:-cut])
+    image, ledger = admit(ImageAnnotation("a.json", "image 1", "1", "a.png"), tmp_path, "", {})
+    if image is None:
+        assert ledger.images.dropped == {"undecodable image": 1}
+        assert "a.png cannot be decoded" in ledger.findings[0].message
+    else:
+        assert tf.io.decode_image(image.encoded).shape == (HEIGHT, WIDTH, 1)

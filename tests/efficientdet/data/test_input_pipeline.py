@@ -25,6 +25,12 @@ def batches(pattern: str, start: int, count: int) -> list[np.ndarray]:
     return [images for images, _ in data.take(count).as_numpy_iterator()]
 
 
+def positives(pattern: str, config: Config) -> float:
+    """Anchors that answer for a box, over three batches."""
+    data = training_batches(pattern, config, anchors_for(config), 0)
+    return sum(targets.num_positives.sum() for _, targets in data.take(3).as_numpy_iterator())
+
+
 def test_every_shard_is_read(pattern: str):
     assert count_records(pattern) == 12
     ids = {example["source_id"] for example in read_examples(pattern).as_numpy_iterator()}
@@ -51,9 +57,8 @@ def test_an_epoch_holds_every_image_once(pattern: str):
 
 def test_more_boxes_than_slots_are_cut_not_fatal(pattern: str):
     config = CONFIG.override("data.max_boxes=1,data.jitter_min=1,data.jitter_max=1")
-    few = sum(t.num_positives.sum() for _, t in training_batches(pattern, config, anchors_for(config), 0).take(3))
-    config = CONFIG.override("data.jitter_min=1,data.jitter_max=1")
-    many = sum(t.num_positives.sum() for _, t in training_batches(pattern, config, anchors_for(config), 0).take(3))
+    few = positives(pattern, config)
+    many = positives(pattern, CONFIG.override("data.jitter_min=1,data.jitter_max=1"))
     assert 0 < few < many
 
 

@@ -89,8 +89,8 @@ def test_the_bound_is_on_images_and_on_boxes() -> None:
     with pytest.raises(DataError) as error:
         damaged().require("train", 0.2)
     assert str(error.value) == (
-        "split train: 1 of 4 images (25.0%) cannot be used, above max_bad_fraction=0.2; first: a.json, image 7 (x.jpg):"
-        " x.jpg cannot be decoded; mend the data or raise max_bad_fraction"
+        "split train: 1 of 4 images (25.0%) cannot be used (1 undecodable image), above max_bad_fraction=0.2;"
+        " first: a.json, image 7 (x.jpg): x.jpg cannot be decoded; mend what the ledger lists or raise max_bad_fraction"
     )
     with pytest.raises(DataError, match=r"1 of 2 boxes \(50\.0%\)"):
         Ledger(Count(kept=9), Count(kept=1, dropped=Counter({"zero-area box": 1}))).require("eval", 0.25)

@@ -51,3 +51,16 @@ def test_a_file_is_no_folder_to_pull_into(registry: Registry, tmp_path: Path) ->
         pull(registry, "digits", tmp_path / "file")
     with pytest.raises(RegistryError, match="format 'onnx': not one of tflite, saved_model, all"):
         pull(registry, "digits", tmp_path / "out", "onnx")
+
+
+def test_files_no_pull_wrote_are_never_replaced(registry: Registry, tmp_path: Path) -> None:
+    mine = tmp_path / "out" / "config.yaml"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(RegistryError, match=r"config\.yaml: no pull wrote this file"):
+        pull(registry, "digits", tmp_path / "out")
+    assert [path.name for path in mine.parent.iterdir()] == ["config.yaml"]
+    mine.unlink()
+    pull(registry, "digits", tmp_path / "out", "saved_model")
+    pull(registry, "digits", tmp_path / "out", "tflite")
+    assert not (tmp_path / "out" / "saved_model").exists()
