@@ -19,7 +19,7 @@ from efficientdet.config import Config
 from efficientdet.data import ledger as ledger_file
 from efficientdet.errors import ModelError
 from efficientdet.label_map import LabelMap
-from efficientdet.registry import CHAMPION, open_registry
+from efficientdet.registry import CHAMPION, ModelVersion, open_registry
 
 PUSHED_FILE = "pushed.json"
 METRICS_FILE = "metrics.json"
@@ -68,6 +68,11 @@ def push(
         "images": f"{judgement.images_scored} of {judgement.images_total}",
     }
     registry = open_registry(settings["uri"])
+    alias = settings.get("alias", CHAMPION)
+    rival = registry.champion(settings["name"], alias)
+    if rival and overtaken(rival, tags):
+        reason = f"{rival} became {alias} while this model was judged against another; run again to compare with it"
+        return {"pushed": False, "reason": reason}
     version = registry.register(
         uris["model"],
         settings["name"],
@@ -75,10 +80,17 @@ def push(
         tags=facts | dict(tags),
         documents=[path for path in beside if path.is_file()],
     )
-    alias = settings.get("alias", CHAMPION)
     registry.set_alias(version.name, alias, version.version)
     reason = f"blessed, registered in {registry.uri}"
     return {"pushed": True, "name": version.name, "version": version.version, "alias": alias, "reason": reason}
+
+
+def overtaken(champion: ModelVersion, tags: Mapping[str, str]) -> bool:
+    """Whether the champion is another than the run's `baseline`, and not this very run's model already pushed."""
+    baseline = tags.get("baseline")
+    if baseline is None or baseline.startswith("@"):
+        return False
+    return champion.version != baseline and champion.tags.get("inputs") != tags.get("inputs")
 
 
 def _record(pushed: Mapping[str, Any], artifact: Artifact) -> None:

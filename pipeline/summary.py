@@ -30,7 +30,7 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
     done = failure is None and pushed is not None
     return {
         "outcome": FAILED if not done else BLESSED if pushed and pushed["pushed"] else NOT_BLESSED,
-        "reasons": [failure] if failure else _reasons(blessing),
+        "reasons": [failure] if failure else _reasons(blessing, pushed),
         "metrics": (blessing or {}).get("metrics", {}),
         "ledger": (_json(folders.get("Examples"), "ledger.json") or {}).get("total", {}),
         "model": {key: pushed[key] for key in ("name", "version", "alias")} if pushed and pushed["pushed"] else None,
@@ -52,11 +52,12 @@ def write(summary: dict[str, Any], path: str | Path) -> None:
     aside.replace(path)
 
 
-def _reasons(blessing: dict[str, Any] | None) -> list[str]:
-    """The sentences of the rules that were not kept."""
-    if blessing is None:
-        return []
-    return [rule["sentence"] for rule in blessing["rules"] if rule["outcome"] == "FAILED"]
+def _reasons(blessing: dict[str, Any] | None, pushed: dict[str, Any] | None) -> list[str]:
+    """The sentences of the rules that were not kept, or why a blessed model was not pushed."""
+    broken = [rule["sentence"] for rule in (blessing or {}).get("rules", []) if rule["outcome"] == "FAILED"]
+    if broken or pushed is None or pushed["pushed"]:
+        return broken
+    return [pushed["reason"]]
 
 
 def _output_folders(store: MetadataStore, executions: list[int]) -> dict[str, Path]:

@@ -28,7 +28,7 @@ Push = Callable[..., Artifact]
 def push(tmp_path: Path) -> Push:
     """Runs the executor on artifacts as the Exporter, Evaluator and example generation leave them."""
 
-    def run(blessed: bool = True, content: str = "weights", labels: LabelMap = LABELS) -> Artifact:
+    def run(blessed: bool = True, content: str = "weights", labels: LabelMap = LABELS, **tags: str) -> Artifact:
         inputs = {
             "model": [write_model(tmp_path / "model", content)],
             "blessing": [write_blessing(tmp_path / "blessing", blessed)],
@@ -38,7 +38,7 @@ def push(tmp_path: Path) -> Push:
         pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
         properties = {
             "registry": json.dumps({"uri": str(tmp_path / "registry"), "name": "pets", "alias": "champion"}),
-            "tags": json.dumps({"data": "f00"}),
+            "tags": json.dumps({"data": "f00", **tags}),
             "fingerprint": "",
         }
         Executor().Do(inputs, {"pushed_model": [pushed]}, properties)
@@ -134,6 +134,16 @@ def test_pushing_again_makes_no_second_version(push: Push, tmp_path: Path) -> No
     registry = open_registry(tmp_path / "registry")
     assert [pushed_json(push(content=text))["version"] for text in ("a", "b", "a", "b")] == ["1", "2", "1", "2"]
     assert [(version.version, version.aliases) for version in registry.versions()] == [("2", ("champion",)), ("1", ())]
+
+
+def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_path: Path) -> None:
+    push(inputs="a", baseline="")
+    late = pushed_json(push(content="better", inputs="b", baseline=""))
+    assert not late["pushed"]
+    assert late["reason"].startswith("pets@1 became champion while this model was judged against another")
+    assert len(open_registry(tmp_path / "registry").versions("pets")) == 1
+    assert pushed_json(push(content="better", inputs="b", baseline="1"))["version"] == "2"
+    assert pushed_json(push(content="better", inputs="b", baseline=""))["pushed"], "its own model is no rival"
 
 
 def test_killed_and_run_again_it_finishes(push: Push, tmp_path: Path) -> None:
