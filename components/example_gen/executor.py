@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -56,11 +57,12 @@ class DetectionExecutor(BaseExampleGenExecutor):
 
         ledgers = {split: _read_part(f"{self._parts}/{split}") for split in splits}
         fileio.rmtree(self._parts)
-        # Written before it is judged: who has to mend the data needs the whole list.
-        listed = f"{examples.uri}/{ledger_file.FILE_NAME}"
-        _write(listed, ledger_file.to_json(ledgers))
+        # TFX removes the outputs of a failed step, but who has to mend the data needs the whole list.
+        refused = f"{os.path.dirname(examples.uri)}-refused.json"  # noqa: PTH120 - a uri
+        _write(refused, ledger_file.to_json(ledgers))
         for split, ledger in ledgers.items():
-            ledger.require(split, settings["max_bad_fraction"], listed)
+            ledger.require(split, settings["max_bad_fraction"], refused)
+        fileio.rename(refused, f"{examples.uri}/{ledger_file.FILE_NAME}")
         _write(f"{examples.uri}/{LABEL_MAP_FILE}", self._label_map.to_json())
         examples.set_string_custom_property("label_map_hash", self._label_map.hash)
 

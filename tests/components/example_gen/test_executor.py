@@ -120,10 +120,12 @@ def test_bad_records_are_counted_and_listed_up_to_the_bound(run: Run, demo: Path
     assert [finding["record"] for finding in train["findings"]] == ["image 1 (000001.jpg)", "annotation 999"]
     assert len(records(folder, "train")) == 5
 
-    with pytest.raises(
-        DataError, match=r"^split train: 1 of 6 images \(16\.7%\) cannot be used, above max_bad_fraction=0\.1"
-    ):
+    with pytest.raises(DataError, match=r"^split train: 1 of 6 images \(16\.7%\) cannot be used") as error:
         run(coco(demo, bound=0.1))
+    assert "(1 undecodable image), above max_bad_fraction=0.1" in str(error.value)
+    refused = folder.parent.parent / "examples-refused.json"
+    assert str(refused) in str(error.value)
+    assert json.loads(refused.read_text()) == written
 
 
 def test_annotation_files_of_no_use_stop_at_once(run: Run, demo: Path) -> None:
