@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.config import PipelineConfig
+
 
 @dataclass
 class Job:
@@ -103,3 +105,16 @@ def coco_job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 def pipeline_job() -> type[Job]:
     """Makes jobs."""
     return Job
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PipelineConfig:
+    """A pipeline whose folders do not exist yet."""
+    return PipelineConfig.parse(
+        {
+            "name": "tiny",
+            "root": str(tmp_path / "root"),
+            "source": {"format": "voc", "path": str(tmp_path), "splits": {"train": "train", "eval": "val"}},
+            "registry": {"name": "tiny", "uri": str(tmp_path / "registry")},
+        }
+    )

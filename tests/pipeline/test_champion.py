@@ -6,25 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from efficientdet.bundle import write_manifest
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
 from pipeline.champion import lost_pushes, resolve_baseline
 from pipeline.config import PipelineConfig
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> PipelineConfig:
-    return PipelineConfig.parse(
-        {
-            "name": "tiny",
-            "root": str(tmp_path / "root"),
-            "source": {"format": "voc", "path": str(tmp_path), "splits": {"train": "train", "eval": "val"}},
-            "registry": {"name": "tiny", "uri": str(tmp_path / "registry")},
-        }
-    )
 
 
 def register(config: PipelineConfig, folder: Path, **tags: str) -> str:

@@ -11,7 +11,6 @@ from ml_metadata.proto import metadata_store_pb2
 
 from efficientdet.errors import EfficientDetError
 from pipeline import local_runner
-from pipeline.config import PipelineConfig
 
 HOLD = """
 import sys
@@ -21,18 +20,6 @@ with _only_run(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> PipelineConfig:
-    return PipelineConfig.parse(
-        {
-            "name": "tiny",
-            "root": str(tmp_path / "root"),
-            "source": {"format": "voc", "path": str(tmp_path), "splits": {"train": "train", "eval": "val"}},
-            "registry": {"name": "tiny", "uri": str(tmp_path / "registry")},
-        }
-    )
 
 
 def test_a_second_run_is_refused_while_the_first_lives(config):
