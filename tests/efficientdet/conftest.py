@@ -56,7 +56,6 @@ class TinyExport(NamedTuple):
 @pytest.fixture(scope="session")
 def tiny_export(tmp_path_factory: pytest.TempPathFactory) -> TinyExport:
     """Exported once for all tests: the conversion takes about ten seconds."""
-
     from efficientdet.export import export_bundle
 
     config = Config().override({"model": {"image_size": 64}, "nms": {"max_detections": 20}})
@@ -74,8 +73,11 @@ def lively_detector(config: Config, num_classes: int, pictures: NDArray[np.uint8
     Fresh weights answer nearly the same everywhere, so the last kernels are widened to a spread of 1.5 in
     the logits and 0.5 in the box deltas of the finest level.
     """
+    import keras
+
     from efficientdet.model.detector import build_detector, normalise
 
+    keras.utils.set_random_seed(0)
     model = build_detector(config, num_classes)
     last = {v.path: v for v in model.trainable_variables if "-predict/" in v.path}
     bias = last["class_net/class-predict/bias"]
