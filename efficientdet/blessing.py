@@ -18,6 +18,7 @@ VARIANTS = ("float", "int8")
 """The two files of a bundle that are judged: the SavedModel and the int8 TFLite."""
 
 BLESSED, NOT_BLESSED = "BLESSED", "NOT_BLESSED"
+NO_CHAMPION = "there is no champion to compare with"
 Outcome = Literal["PASSED", "FAILED", "SKIPPED"]
 Metrics = Mapping[str, Mapping[str, float | None]]
 """COCO's numbers per variant, as `{"float": {"AP": 0.41, ...}, "int8": {...}}`; None where there is none."""
@@ -118,7 +119,7 @@ def judge(
     images: Mapping[str, int],
     total: int,
     champion: Metrics | None,
-    no_champion: str = "there is no champion to compare with",
+    no_champion: str = NO_CHAMPION,
 ) -> tuple[Rule, ...]:
     """The rules applied to a candidate's `metrics`.
 

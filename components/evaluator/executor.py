@@ -18,7 +18,7 @@ from tfx.utils import json_utils, proto_utils
 from components.evaluator import extractor
 from components.evaluator.detectors import detectors
 from components.evaluator.metrics import BASELINE, CANDIDATE, IMAGES, PER_CLASS, eval_config, read_metrics
-from efficientdet.blessing import VARIANTS, Blessing, Bounds, Metrics, judge
+from efficientdet.blessing import NO_CHAMPION, VARIANTS, Blessing, Bounds, Metrics, judge
 from efficientdet.bundle import TFLITE_FILE, verify_manifest
 from efficientdet.coco_metric import COCO_METRICS
 from efficientdet.data import ledger
@@ -29,8 +29,6 @@ from efficientdet.label_map import LabelMap
 from efficientdet.registry import ModelVersion, open_registry
 
 METRICS_FILE = "metrics.json"
-
-NO_CHAMPION = "there is no champion to compare with"
 
 Artifacts = dict[str, list[Artifact]]
 Found = Mapping[str, Mapping[int | None, float | None]]
