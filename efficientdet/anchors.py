@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 from efficientdet.config import Config
 
 POSITIVE_IOU = 0.5  # an anchor overlapping a groundtruth box at least this much is positive (RetinaNet, 1708.02002)
+IGNORED = -2  # class target of an anchor without class loss; only `compat` makes them, of boxes labelled -1
+MIN_SIDE = 1e-8  # pixels; a box without area is encoded as if this wide
+
+AspectRatio = float | tuple[float, float]
 
 
 class Targets(NamedTuple):
@@ -36,8 +41,8 @@ class Anchors:
       image_size: (height, width) of the network input in pixels; any size works.
       min_level, max_level: pyramid levels; level i has ceil-halved the input i times.
       num_scales: octaves per level, 2**(i / num_scales).
-      aspect_ratios: width / height.
-      anchor_scale: side of the square base anchor over its level's stride.
+      aspect_ratios: width / height of anchors of one area, or (x, y) factors of width and height.
+      anchor_scale: side of the square base anchor over its level's stride, one number or one per level.
 
     Attributes:
       boxes: `[A, 4]` float32 yxyx pixels of the network input: levels from fine to coarse, then rows,
@@ -52,41 +57,47 @@ class Anchors:
         min_level: int,
         max_level: int,
         num_scales: int,
-        aspect_ratios: Sequence[float],
-        anchor_scale: float,
+        aspect_ratios: Sequence[AspectRatio],
+        anchor_scale: float | Sequence[float],
     ) -> None:
         self.image_size = image_size
         self.feature_sizes = feature_sizes(image_size, min_level, max_level)
-        shapes = [2 ** (i / num_scales) * _sides(r) for i in range(num_scales) for r in aspect_ratios]
+        shapes = np.stack([2 ** (i / num_scales) * _sides(r) for i in range(num_scales) for r in aspect_ratios])
         self.per_cell = len(shapes)
-        sides = anchor_scale * np.stack(shapes)
-        levels = [_level_boxes(image_size, size, sides) for size in self.feature_sizes]
+        if isinstance(anchor_scale, (int, float)):
+            anchor_scale = [anchor_scale] * len(self.feature_sizes)
+        levels = [
+            _level_boxes(image_size, size, scale * shapes)
+            for size, scale in zip(self.feature_sizes, anchor_scale, strict=True)
+        ]
         self.boxes: NDArray[np.float32] = np.concatenate(levels).astype(np.float32)
 
-    def assign(self, boxes: tf.Tensor, classes: tf.Tensor) -> Targets:
+    def assign(self, boxes: tf.Tensor, classes: tf.Tensor, compat: bool = False) -> Targets:
         """Targets of one image.
 
         Args:
           boxes: `[n, 4]` float32 yxyx pixels of the network input.
           classes: `[n]` int32 class ids from 1; a row of class 0 or less is padding and ignored.
+          compat: google/automl's rule: a box that overlaps no anchor gets the very first one, and there is no
+            padding: a row of class 0 or -1 has positive anchors too, of class background or `IGNORED`.
 
         Returns:
           Targets without batch axis. An anchor answers for the box it overlaps most, from IoU 0.5 on;
           besides, each box keeps its best anchor unless it overlaps none (of two boxes with the same
           best anchor the first row keeps it).
         """
-        real = classes > 0
-        boxes, classes = tf.boolean_mask(boxes, real), tf.boolean_mask(classes, real)
+        if not compat:
+            real = classes > 0
+            boxes, classes = tf.boolean_mask(boxes, real), tf.boolean_mask(classes, real)
         # A last row that overlaps nothing stands for background, and keeps argmax defined without any box.
         boxes = tf.concat([boxes, tf.zeros([1, 4])], axis=0)
         classes = tf.concat([classes, [0]], axis=0)
-        row = _match(_iou(boxes, tf.constant(self.boxes)))
-        class_targets = tf.gather(classes, row) - 1
-        positive = class_targets >= 0
+        row = _match(_iou(boxes, tf.constant(self.boxes)), claim_first=compat)
+        positive = row < tf.shape(classes)[0] - 1
         deltas = encode(tf.gather(boxes, row), tf.constant(self.boxes))
         deltas = tf.where(positive[:, None], deltas, 0.0)
         return Targets(
-            classes=self._split(class_targets, self.per_cell),
+            classes=self._split(tf.gather(classes, row) - 1, self.per_cell),
             boxes=self._split(deltas, self.per_cell * 4),
             num_positives=tf.reduce_sum(tf.cast(positive, tf.float32)),
         )
@@ -107,7 +118,7 @@ def anchors_for(config: Config) -> Anchors:
         max_level=architecture.max_level,
         num_scales=model.num_scales,
         aspect_ratios=model.aspect_ratios,
-        anchor_scale=model.anchor_scale or architecture.anchor_scale,
+        anchor_scale=architecture.anchor_scale,
     )
 
 
@@ -117,12 +128,19 @@ def feature_sizes(image_size: tuple[int, int], min_level: int, max_level: int) -
     return [(-(-height // 2**level), -(-width // 2**level)) for level in range(min_level, max_level + 1)]
 
 
+def join_levels(levels: Sequence[keras.KerasTensor], values: int) -> keras.KerasTensor:
+    """`[b, h, w, a * values]` per level as `[b, A, values]` float32, in the order of `Anchors.boxes`."""
+    flat = [ops.reshape(level, (-1, math.prod(level.shape[1:]) // values, values)) for level in levels]
+    return ops.cast(ops.concatenate(flat, axis=1), "float32")
+
+
 def encode(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     """Box deltas `[..., 4]` (dy/ha, dx/wa, log h/ha, log w/wa) of boxes relative to anchors, both `[..., 4]` yxyx.
 
-    This is the code of Faster R-CNN (arXiv 1506.01497) without scale factors. A degenerate box gives infinities.
+    This is the code of Faster R-CNN (arXiv 1506.01497) without scale factors.
     """
-    sizes, anchor_sizes = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
+    sizes = tf.maximum(boxes[..., 2:] - boxes[..., :2], MIN_SIDE)
+    anchor_sizes = anchors[..., 2:] - anchors[..., :2]
     shift = (boxes[..., 2:] + boxes[..., :2] - anchors[..., 2:] - anchors[..., :2]) / 2
     return tf.concat([shift / anchor_sizes, tf.math.log(sizes / anchor_sizes)], axis=-1)
 
@@ -135,9 +153,18 @@ def decode(deltas: keras.KerasTensor, anchors: keras.KerasTensor) -> keras.Keras
     return ops.concatenate([centres - halves, centres + halves], axis=-1)
 
 
-def _sides(aspect_ratio: float) -> NDArray[np.float64]:
-    """(height, width) of a box of area 1."""
-    return np.array([aspect_ratio**-0.5, aspect_ratio**0.5])
+def centre_size(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`[n, 4]` yxyx as `[n, 4]` centre y, centre x, height, width."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    return np.concatenate([(low + high) / 2, high - low], axis=1).astype(np.float32)
+
+
+def _sides(aspect_ratio: AspectRatio) -> NDArray[np.float64]:
+    """(height, width): of a box of area 1, or as the pair (x, y) says."""
+    if isinstance(aspect_ratio, (int, float)):
+        return np.array([aspect_ratio**-0.5, aspect_ratio**0.5])
+    x, y = aspect_ratio
+    return np.array([y, x])
 
 
 def _level_boxes(
@@ -161,13 +188,17 @@ def _iou(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(overlap, area[:, None] + anchor_area[None] - overlap)
 
 
-def _match(iou: tf.Tensor) -> tf.Tensor:
-    """`[A]` int32: the row of `iou` `[n, A]` each anchor answers for; the last row is background."""
+def _match(iou: tf.Tensor, claim_first: bool) -> tf.Tensor:
+    """`[A]` int32: the row of `iou` `[n, A]` each anchor answers for; the last row is background.
+
+    A row that overlaps no anchor claims none, or with `claim_first` the first.
+    """
     background = tf.shape(iou)[0] - 1
     nearest = tf.argmax(iou, axis=0, output_type=tf.int32)
     row = tf.where(tf.reduce_max(iou, axis=0) >= POSITIVE_IOU, nearest, background)
     best_anchor = tf.argmax(iou, axis=1, output_type=tf.int32)
-    overlaps = tf.reduce_max(iou, axis=1) > 0
-    claims = tf.where(overlaps, tf.range(background + 1), background)
+    claims = tf.range(background + 1)
+    if not claim_first:
+        claims = tf.where(tf.reduce_max(iou, axis=1) > 0, claims, background)
     claimed = tf.tensor_scatter_nd_min(tf.fill(tf.shape(row), background), best_anchor[:, None], claims)
     return tf.where(claimed < background, claimed, row)

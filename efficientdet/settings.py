@@ -6,18 +6,33 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from efficientdet.errors import ConfigError
 
+_NUMBERS = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*(\*\s*[-+]?[\d.]+(e[-+]?\d+)?\s*)+", re.IGNORECASE)
+# What pydantic puts into an error's place besides keys: the member of a union that it tried.
+_UNION_MEMBER = re.compile(r"(constrained-)?(str|int|float|bool)|.*\[.*\]")
+
 
 class Settings(BaseModel):
     """A frozen group of settings; unknown keys, wrong types and values out of range raise ConfigError."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    other_names: ClassVar[tuple[str, ...]] = ()  # that `translate` understands besides our own
+
+    @classmethod
+    def translate(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` with every setting under our name; raises ValueError where that is impossible."""
+        groups = dict(_groups(cls))
+        return {
+            key: groups[key].translate(value) if key in groups and isinstance(value, Mapping) else value
+            for key, value in values.items()
+        }
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], source: str = "config") -> Self:
@@ -30,12 +45,17 @@ class Settings(BaseModel):
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
         """Settings from a YAML file, with `key.sub=value` overrides applied on top."""
-        return cls.parse(merge(read_yaml(path), parse_overrides(overrides)), source=str(path))
+        values = read_yaml(path)
+        try:
+            values = cls.translate(values)  # now, lest another name in the file win over ours in an override
+        except ValueError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        return cls.parse(merge(values, parse_overrides(overrides)), source=str(path))
 
     def override(self, overrides: Mapping[str, Any] | str | Iterable[str]) -> Self:
         """A copy with some settings replaced; takes a nested dict, `"k=v,k.j=v"` or a list of `k=v`."""
         if isinstance(overrides, str):
-            overrides = re.split(r",(?=[\w.]+=)", overrides)
+            overrides = [pair for pair in re.split(r",(?=\s*[\w.]+\s*=|\s*$)", overrides) if pair.strip()]
         nested = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
         return type(self).parse(merge(self.to_dict(), nested), source="override")
 
@@ -69,7 +89,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise ConfigError(f"override {pair!r}: not of the form key=value, as in training.epochs=10")
         try:
-            leaf: Any = yaml.safe_load(value)
+            leaf: Any = _value(value)
         except yaml.YAMLError as error:
             raise ConfigError(
                 f"override {pair!r}: the value is not valid YAML ({' '.join(str(error).split())})"
@@ -80,33 +100,71 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     return nested
 
 
+def _value(text: str) -> Any:
+    """A value as YAML reads it; `1.0*2.0*0.5` is a list and `None` is null, as in google/automl."""
+    if _NUMBERS.fullmatch(text):
+        return [yaml.safe_load(part) for part in text.split("*")]
+    return None if text.strip() == "None" else yaml.safe_load(text)
+
+
 def merge(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with every leaf of `over` replaced, mappings merged key by key."""
+    """`values` with every leaf of `over` replaced, mappings merged key by key; a mapping of numbers is a leaf."""
     result = dict(values)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merge(result[key], value) if both else value
+        result[key] = merge(result[key], value) if both and not _is_label_map(value) else value
     return result
+
+
+def _is_label_map(value: Mapping[Any, Any]) -> bool:
+    return any(str(key).isdigit() for key in value)
 
 
 def _sentence(settings: type[Settings], error: ValidationError) -> str:
     """The first problem pydantic found, in our words, with the nearest valid names for an unknown key."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        message = first["msg"].removeprefix("Value error, ")
-        return f"{place}={first['input']!r}: {message}" if place else message
-    near = difflib.get_close_matches(place, _paths(settings), n=3, cutoff=0.4)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"{place}: there is no such setting{hint}"
+    problem, keys = _problem(error)
+    place = ".".join(keys)
+    if problem["type"] == "missing":
+        return f"{place}: is missing"
+    if problem["type"] == "extra_forbidden":
+        place = ".".join(str(part) for part in problem["loc"])
+        near = difflib.get_close_matches(place, _paths(settings), n=3, cutoff=0.4)
+        return f"{place}: there is no such setting" + (f"; did you mean {' or '.join(near)}?" if near else "")
+    message = problem["msg"].removeprefix("Value error, ")
+    # A rule between fields says itself which; its input is a whole group.
+    between = problem["type"] == "value_error" and _is_group(settings, keys)
+    return message if between else f"{place}={problem['input']!r}: {message}"
+
+
+def _problem(error: ValidationError) -> tuple[Any, list[str]]:
+    """An error and the keys that lead there: of a union's, the one whose member got furthest."""
+    found = []
+    for problem in error.errors():
+        keys = [str(part) for part in problem["loc"] if not _UNION_MEMBER.fullmatch(str(part))]
+        found.append((problem, keys))
+    first = found[0][1]
+    return max((f for f in found if f[1][: len(first)] == first), key=lambda f: len(f[1]))
+
+
+def _groups(settings: type[Settings]) -> Iterable[tuple[str, type[Settings]]]:
+    """The fields that are groups of settings themselves."""
+    for name, field in settings.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Settings):
+                yield name, kind
+
+
+def _is_group(settings: type[Settings], keys: list[str]) -> bool:
+    for key in keys:
+        if key not in (groups := dict(_groups(settings))):
+            return False
+        settings = groups[key]
+    return True
 
 
 def _paths(settings: type[Settings], prefix: str = "") -> list[str]:
     """Every dotted key of a group of settings."""
-    paths = []
-    for name, field in settings.model_fields.items():
-        paths.append(prefix + name)
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, Settings):
-                paths += _paths(kind, f"{prefix}{name}.")
+    paths = [prefix + name for name in (*settings.model_fields, *settings.other_names)]
+    for name, group in _groups(settings):
+        paths += _paths(group, f"{prefix}{name}.")
     return paths

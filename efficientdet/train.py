@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from efficientdet.anchors import Targets, anchors_for
-from efficientdet.config import Config, TrainingConfig
+from efficientdet.class_names import named_classes
+from efficientdet.config import Config, DataConfig, TrainingConfig
 from efficientdet.data.input_pipeline import count_records, training_batches
 from efficientdet.errors import ConfigError, ModelError
 from efficientdet.label_map import LabelMap
 from efficientdet.model.backbone_weights import load_imagenet
-from efficientdet.model.detector import build_detector, normalise
-from efficientdet.model.losses import detection_loss, l2
 from efficientdet.pictures import PictureLog
 from efficientdet.progress import StepProgress
+from efficientdet.trainer import Trainer
+from efficientdet.transfer import Transfer, load_backbone, load_checkpoint
 
 LOG_STEPS = 20
+TRANSFER_FILE = "initial_weights.json"
 logger = logging.getLogger(__name__)
 
 
@@ -41,22 +44,27 @@ def train(
       label_map: the classes of the examples.
       train_pattern, eval_pattern: file patterns of example shards; eval ones only feed the pictures.
       checkpoints: folder of this very run's checkpoints: same data, config and code.
-      logs: folder of TensorBoard's event files.
+      logs: folder of TensorBoard's event files, and of `initial_weights.json`: what a checkpoint to start from
+        gave and what it did not.
 
     Returns:
       The network holding the averaged weights.
 
     Raises:
-      ModelError: the loss became NaN or infinite; the sentence names step and remedy.
+      ConfigError: the config expects other classes than the label map has, or a head that cannot be trained.
+      ModelError: the weights to start from do not fit, or the loss became NaN or infinite; the sentence names
+        the remedy.
     """
+    check_classes(config.data, label_map)
+    if "segmentation" in config.model.heads:
+        raise ConfigError("model.heads: examples carry no masks to train a segmentation head with; leave it out")
     steps = total_steps(config.training, count_records(train_pattern))
     trainer = Trainer(config, len(label_map), steps)
     saver = tf.train.CheckpointManager(
         trainer.checkpoint, str(checkpoints), max_to_keep=config.training.keep_checkpoints, checkpoint_name="step"
     )
-    if not _restore(trainer, saver) and config.model.backbone_weights:
-        load_imagenet(trainer.model, config.model.architecture)
-        trainer.reset_average()
+    if not _restore(trainer, saver):
+        _start(trainer, label_map, Path(logs))
     pictures = PictureLog(config, label_map, eval_pattern)
     writer = tf.summary.create_file_writer(str(logs))
     with writer.as_default(), StepProgress(steps, trainer.steps_done, config.training.batch_size) as progress:
@@ -65,96 +73,51 @@ def train(
     return trainer.model
 
 
+def check_classes(data: DataConfig, label_map: LabelMap) -> None:
+    """Raises ConfigError when the label map does not have the classes that `data` expects.
+
+    `data.num_classes` may count a background class, or be the highest original id, as google/automl's does.
+    """
+    counts = {len(label_map), max((label.category_id for label in label_map), default=0)}
+    if data.num_classes is not None and not {data.num_classes, data.num_classes - 1} & counts:
+        raise ConfigError(
+            f"data.num_classes={data.num_classes}: the examples have {len(label_map)} classes "
+            f"({', '.join(label_map.names[:5])}...); set it to {len(label_map)} or leave it out"
+        )
+    if data.label_map is None:
+        return
+    expected, found = {name for name in named_classes(data.label_map) if name}, set(label_map.names)
+    if expected != found:
+        missing, more = (", ".join(sorted(names)[:5]) or "none" for names in (expected - found, found - expected))
+        raise ConfigError(
+            f"data.label_map: the examples lack these of its classes: {missing}; and have besides: {more}; "
+            "correct it or leave it out"
+        )
+
+
 def total_steps(training: TrainingConfig, examples: int) -> int:
     """How many steps the configured epochs take over so many examples, bounded by `max_steps`."""
     steps = max(1, math.ceil(training.epochs * examples / training.batch_size))
     return min(steps, training.max_steps or steps)
 
 
-def learning_rate(training: TrainingConfig, examples_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear warm-up from a tenth of the peak, then a cosine to zero at the last of `examples_steps`."""
-    peak = training.learning_rate * training.batch_size / 64
-    share = training.warmup_epochs / training.epochs
-    warmup = min(round(examples_steps * share), examples_steps - 1)
-    return keras.optimizers.schedules.CosineDecay(
-        peak / 10 if warmup else peak,
-        max(1, examples_steps - warmup),
-        warmup_target=peak if warmup else None,
-        warmup_steps=warmup,
-    )
+def _start(trainer: Trainer, label_map: LabelMap, logs: Path) -> None:
+    """Sets the weights that the config says to start from, and writes down which."""
+    model = trainer.config.model
+    if model.weights:
+        theirs = named_classes(model.weights_classes) if model.weights_classes else None
+        _write_down(load_checkpoint(trainer.model, model.weights, label_map.names, theirs), logs)
+    elif model.backbone_weights == "imagenet":
+        load_imagenet(trainer.model, model.architecture)
+    elif model.backbone_weights:
+        _write_down(load_backbone(trainer.model, model.backbone_weights), logs)
+    trainer.reset_average()
 
 
-class Trainer:
-    """Network, optimizer and weight average of one run, and the step that moves them."""
-
-    def __init__(self, config: Config, num_classes: int, steps: int) -> None:
-        keras.utils.set_random_seed(config.training.seed)
-        self.config, self.num_classes = config, num_classes
-        self.model = build_detector(config, num_classes)
-        self.variables = self._unfrozen(config.training.freeze)
-        self.optimizer = keras.optimizers.SGD(learning_rate(config.training, steps), momentum=config.training.momentum)
-        self.optimizer.build(self.variables)
-        self.average = [tf.Variable(v.value, trainable=False) for v in self.variables]
-        # A flat list: object-based saving loses the state of Keras' seed generators.
-        state = [v.value for v in (*self.model.variables, *self.optimizer.variables)]
-        self.checkpoint = tf.train.Checkpoint(state=state, average=self.average)
-
-    @property
-    def steps_done(self) -> int:
-        """Steps behind us, those before a restart included."""
-        return int(self.optimizer.iterations.numpy())
-
-    def reset_average(self) -> None:
-        """Starts the average anew from the current weights."""
-        for average, variable in zip(self.average, self.variables, strict=True):
-            average.assign(variable.value)
-
-    def use_average(self) -> None:
-        """Replaces the weights by their average; the last thing a run does."""
-        if self.config.training.moving_average:
-            for average, variable in zip(self.average, self.variables, strict=True):
-                variable.assign(average)
-
-    @tf.function(reduce_retracing=True)
-    def step(self, images: tf.Tensor, targets: Targets) -> dict[str, tf.Tensor]:
-        """One update from images `[b, H, W, 3]` 0..255 and their targets; returns the scalar losses."""
-        training = self.config.training
-        with tf.GradientTape() as tape:
-            raw = self.model(normalise(images, self.config), training=True)
-            losses = detection_loss(
-                raw,
-                targets,
-                self.num_classes,
-                alpha=training.focal_alpha,
-                gamma=training.focal_gamma,
-                label_smoothing=training.label_smoothing,
-                delta=training.huber_delta,
-                box_loss_weight=training.box_loss_weight,
-            )
-            decay = l2(self.variables, training.weight_decay)
-            total = losses["loss"] + decay
-        gradients = tape.gradient(total, [v.value for v in self.variables])
-        self.optimizer.apply(_clipped(gradients, training.clip_norm), self.variables)
-        self._move_average(training.moving_average)
-        return {**losses, "l2": decay, "total": total}
-
-    def _move_average(self, decay: float) -> None:
-        done = tf.cast(self.optimizer.iterations.value, tf.float32)
-        rate = 1 - tf.minimum(decay, done / (9 + done))
-        for average, variable in zip(self.average, self.variables, strict=True):
-            average.assign_sub((average - variable.value) * rate)
-
-    def _unfrozen(self, expression: str | None) -> list[keras.Variable]:
-        """Trainable variables whose name the expression does not match from its start."""
-        if not expression:
-            return list(self.model.trainable_variables)
-        kept = [v for v in self.model.trainable_variables if not re.match(expression, v.path)]
-        if not kept or len(kept) == len(self.model.trainable_variables):
-            what = "everything" if not kept else "nothing"
-            raise ConfigError(
-                f"training.freeze={expression!r}: matches {what}; names look like {self.model.variables[0].path}"
-            )
-        return kept
+def _write_down(transfer: Transfer, logs: Path) -> None:
+    logger.info("%s", transfer.summary())
+    logs.mkdir(parents=True, exist_ok=True)
+    (logs / TRANSFER_FILE).write_text(json.dumps(asdict(transfer), indent=1) + "\n", encoding="utf-8")
 
 
 def _loop(
@@ -169,13 +132,14 @@ def _loop(
     batches = training_batches(pattern, config, anchors_for(config), trainer.steps_done)
     for images, targets in batches.take(steps - trainer.steps_done):
         losses = {name: float(value) for name, value in trainer.step(images, Targets(*targets)).items()}
-        step = trainer.steps_done
+        norm, step = losses.pop("gradient_norm"), trainer.steps_done
         if not math.isfinite(losses["total"]):
             raise ModelError(_diverged(step, losses, config))
         progress.update(step, losses["total"])
         if step % LOG_STEPS == 0 or step == steps:
             for name, value in losses.items():
                 tf.summary.scalar(f"loss/{name}", value, step)
+            tf.summary.scalar("gradient_norm", norm, step)
             tf.summary.scalar("learning_rate", float(trainer.optimizer.learning_rate), step)
         if step % config.training.checkpoint_steps == 0 or step == steps:
             saver.save(step)
@@ -196,12 +160,6 @@ def _restore(trainer: Trainer, saver: tf.train.CheckpointManager) -> bool:
         logger.info("going on from step %d of %s", trainer.steps_done, path)
         return True
     return False
-
-
-def _clipped(gradients: Sequence[tf.Tensor], norm: float) -> list[tf.Tensor]:
-    """Each gradient cut to `norm`, then all of them together, as google/automl does."""
-    clipped, _ = tf.clip_by_global_norm([tf.clip_by_norm(g, norm) for g in gradients], norm)
-    return clipped
 
 
 def _diverged(step: int, losses: dict[str, float], config: Config) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+from functools import cached_property
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -15,3 +21,70 @@ def shared() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("EFFICIENTDET_SHARED does not name the folder of reference data")
     return Path(folder)
+
+
+class Golden:
+    """google/automl's own numbers (commit 6a54c87): arrays, how they were made, and the rule that fills weights."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def arrays(self, name: str) -> Any:
+        """The arrays of `name`.npz by key."""
+        return np.load(self.folder / f"{name}.npz")
+
+    def made(self, name: str) -> dict[str, Any]:
+        """How `name`.npz was made."""
+        return self.manifest[f"{name}.npz"]
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the files hold."""
+        return json.loads((self.folder / "manifest.json").read_text())
+
+    @cached_property
+    def models(self) -> dict[str, Any]:
+        """Every published model's sizes, counts and variables."""
+        return json.loads((self.folder / "models.json").read_text())
+
+    def fill(self, model: Any) -> Any:
+        """The detector with every weight set by the rule; returns it."""
+        from efficientdet.model.detector import reference_name
+
+        self._rule.G = 1.0 if "lite" in model.name else 2.0
+        for variable in model.weights:
+            variable.assign(self._rule.value(reference_name(variable), variable.shape))
+        return model
+
+    def image(self, seed: int, shape: tuple[int, ...]) -> Any:
+        """The network input that the rule makes from a seed."""
+        return self._rule.image(seed, shape)
+
+    @cached_property
+    def _rule(self) -> ModuleType:
+        spec = importlib.util.spec_from_file_location("golden_fill", self.folder / "fill.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Golden:
+    """The reference's numbers; tests that need them are skipped without."""
+    return Golden(shared / "golden")
+
+
+@pytest.fixture(scope="session")
+def close() -> Any:
+    """A check that two arrays agree to 1e-4 of the largest expected value."""
+
+    def check(actual: object, expected: np.ndarray, what: str, tolerance: float = 1e-4) -> None:
+        actual = np.asarray(actual)
+        assert actual.shape == expected.shape, what
+        scale = max(float(np.abs(expected).max()), 1e-30)
+        error = float(np.abs(actual - expected).max()) / scale
+        assert error <= tolerance, f"{what}: {error:.2e} of its scale"
+
+    return check

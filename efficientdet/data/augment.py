@@ -1,6 +1,6 @@
 """Random changes of a training image with its boxes in step; every draw is a pure function of a seed.
 
-Images are `[h, w, 3]` float32 0..255, boxes `[n, 4]` float32 yxyx pixels of the image beside them,
+Images are `[h, w, 3]` 0..255, boxes `[n, 4]` float32 yxyx pixels of the image beside them,
 seeds int32 `[2]`.
 """
 
@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from efficientdet.config import DataConfig
+from efficientdet.data.autoaugment import autoaugment
+from efficientdet.data.grid_mask import random_grid_mask
+from efficientdet.data.image_ops import has_area
 from efficientdet.letterbox import paste
 
 
@@ -23,15 +26,32 @@ def augment(
     config: DataConfig,
     seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The training image `size` [H, W, 3], its boxes in network pixels and their classes, without lost boxes."""
-    flip_seed, scale_seed, light_seed = tf.unstack(tf.random.split(seed, 3))
+    """What the network trains on.
+
+    Args:
+      image: `[h, w, 3]` uint8.
+      boxes, classes: `[n, 4]` and `[n]`.
+      size: (height, width) of the network input.
+      pad: the colour of what the image does not cover.
+
+    Returns:
+      The image `[H, W, 3]` float32, its boxes in network pixels and their classes, without the boxes
+      that left the image.
+    """
+    flip_seed, scale_seed, light_seed, grid_seed, policy_seed = tf.unstack(tf.random.split(seed, 5))
+    if config.grid_mask:
+        image = random_grid_mask(image, grid_seed)
+    if config.autoaugment:
+        image, boxes = autoaugment(image, boxes, config.autoaugment, policy_seed)
+    image = tf.cast(image, tf.float32)
     if config.flip:
         image, boxes = random_flip(image, boxes, flip_seed)
-    image, boxes = random_scale_crop(image, boxes, size, pad, (config.jitter_min, config.jitter_max), scale_seed)
+    jitter = (config.jitter_min, config.jitter_max)
+    image, boxes = random_scale_crop(image, boxes, size, pad, jitter, scale_seed, config.jitter_size)
     if config.brightness:
         image = random_light(image, config.brightness, light_seed)
-    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    return image, tf.boolean_mask(boxes, inside), tf.boolean_mask(classes, inside)
+    present = has_area(boxes)
+    return image, tf.boolean_mask(boxes, present), tf.boolean_mask(classes, present)
 
 
 def random_flip(image: tf.Tensor, boxes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -57,21 +77,34 @@ def random_scale_crop(
     pad: Sequence[float],
     jitter: tuple[float, float],
     seed: tf.Tensor,
+    jitter_size: tuple[int, int] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Fits the image into `size` times a random factor, cuts a random window of `size`, pads the rest.
-
-    Boxes are cut at the window's border; those outside become degenerate.
-    """
-    target = tf.constant(size, tf.float32)
+    """`scale_crop` with a factor between the two of `jitter`, at a random place."""
     draws = tf.random.stateless_uniform([3], seed)
     factor = jitter[0] + draws[0] * (jitter[1] - jitter[0])
+    return scale_crop(image, boxes, size, pad, factor, draws[1:], jitter_size or size)
+
+
+def scale_crop(
+    image: tf.Tensor,
+    boxes: tf.Tensor,
+    size: tuple[int, int],
+    pad: Sequence[float],
+    factor: tf.Tensor,
+    offsets: tf.Tensor,
+    jitter_size: tuple[int, int],
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Fits the image into `jitter_size` times `factor`, cuts a window of at most `size`, pads the rest.
+
+    `offsets` `[2]`, 0..1, says where the window lies in what is too large: 0 at the top or left, 1 at the
+    bottom or right. Boxes are cut at the window's border; those outside become degenerate.
+    """
     original = tf.cast(tf.shape(image)[:2], tf.float32)
-    scale = tf.reduce_min(target * factor / original)
+    scale = tf.reduce_min(tf.floor(factor * tf.constant(jitter_size, tf.float32)) / original)
     scaled = tf.maximum(tf.cast(original * scale, tf.int32), 1)
-    offset = tf.cast(tf.maximum(tf.cast(scaled, tf.float32) - target, 0) * draws[1:], tf.int32)
+    offset = tf.cast(tf.cast(tf.maximum(scaled - size, 0), tf.float32) * offsets, tf.int32)
     window = tf.minimum(scaled, size)
     image = tf.image.resize(image, scaled)[offset[0] : offset[0] + window[0], offset[1] : offset[1] + window[1]]
-    shift = tf.tile(tf.cast(offset, tf.float32), [2])
-    limit = tf.tile(tf.cast(window, tf.float32), [2])
-    boxes = tf.clip_by_value(boxes * scale - shift, 0.0, limit)
-    return paste(image, size, pad), boxes
+    # Whole pixels of the scaled image and not `scale`: that is how far the content really moved.
+    moved = boxes * tf.tile(tf.cast(scaled, tf.float32) / original, [2]) - tf.tile(tf.cast(offset, tf.float32), [2])
+    return paste(image, size, pad), tf.clip_by_value(moved, 0.0, tf.tile(tf.cast(window, tf.float32), [2]))

@@ -71,10 +71,10 @@ def training_example(parsed: dict, config: Config, anchors: Anchors, index: tf.T
         keep &= ~parsed["is_crowd"]
     order = tf.random.experimental.stateless_shuffle(tf.where(keep)[:, 0], seed)[: config.data.max_boxes]
     boxes, classes = tf.gather(parsed["boxes"], order), tf.gather(parsed["classes"], order)
-    image = tf.cast(decode_image(parsed["image_bytes"]), tf.float32)
+    image = decode_image(parsed["image_bytes"])
     mean = config.model.architecture.mean
     image, boxes, classes = augment(image, boxes, classes, config.model.input_size, mean, config.data, seed)
-    return image, anchors.assign(boxes, classes)
+    return image, anchors.assign(boxes, classes, config.compat)
 
 
 def plain_images(pattern: str | Sequence[str], config: Config, limit: int) -> tf.data.Dataset:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 from keras import ops
 
-from efficientdet.model.layers import DropConnect, Shape, batch_norm, build_chain
+from efficientdet.model.layers import (
+    BatchNorm,
+    DropConnect,
+    Shape,
+    activation_function,
+    batch_norm,
+    build_chain,
+    recomputed,
+)
 
 STEM_FILTERS = 32
 SQUEEZE_RATIO = 0.25
@@ -80,14 +90,16 @@ class Backbone(keras.layers.Layer):
     Args:
       name: `efficientnet-b0` .. `-b7` or `efficientnet-lite0` .. `-lite4`. Lite networks have relu6 instead of
         swish, no squeeze-and-excitation, and an unscaled stem.
+      activation: of every block; by default relu6 for lite networks and swish for others.
       seed: of the stochastic depth drawn in training (b0 has none).
+      recompute: compute the blocks' activations again in the backward pass instead of keeping them.
     """
 
-    def __init__(self, name: str, seed: int = 0) -> None:
+    def __init__(self, name: str, activation: str | None = None, seed: int = 0, recompute: bool = False) -> None:
         super().__init__(name=name)
         lite = "-lite" in name
         width, depth = SCALES[name[-1]]
-        activation = "relu6" if lite else "swish"
+        activation = activation or ("relu6" if lite else "swish")
         stem_filters = STEM_FILTERS if lite else round_filters(STEM_FILTERS, width)
         self.stem = Stem(stem_filters, activation, name="stem")
         stages = scaled_stages(width, depth, lite)
@@ -107,6 +119,7 @@ class Backbone(keras.layers.Layer):
                     squeeze_ratio=0.0 if lite else SQUEEZE_RATIO,
                     activation=activation,
                     drop_connect=DropConnect(survival, seed_generator) if drops else None,
+                    recompute=recompute,
                     name=f"blocks_{index}",
                 )
                 self.blocks.append(block)
@@ -142,7 +155,7 @@ class Stem(keras.layers.Layer):
         self.body = [
             _conv(filters, 3, "conv2d", strides=2),
             batch_norm(_BN[0]),
-            keras.layers.Activation(activation),
+            _activation(activation),
         ]
 
     def build(self, shape: Shape) -> None:
@@ -172,21 +185,23 @@ class MBConvBlock(keras.layers.Layer):
         squeeze_ratio: float,
         activation: str,
         drop_connect: DropConnect | None,
+        recompute: bool,
         name: str,
     ) -> None:
         super().__init__(name=name)
         self.stride = stride
+        self.recompute = recompute
         self.residual = stride == 1 and input_filters == stage.filters
         self.drop_connect = drop_connect if self.residual else None
         expanded = input_filters * stage.expand_ratio
         expands = stage.expand_ratio != 1
         self.body = []
         if expands:
-            self.body += [_conv(expanded, 1, "conv2d"), batch_norm(_BN[0]), keras.layers.Activation(activation)]
+            self.body += [_conv(expanded, 1, "conv2d"), batch_norm(_BN[0]), _activation(activation)]
         self.body += [
             _depthwise(stage.kernel_size, stride),
             batch_norm(_BN[expands]),
-            keras.layers.Activation(activation),
+            _activation(activation),
         ]
         if squeeze_ratio:
             squeezed = max(1, int(input_filters * squeeze_ratio))
@@ -196,13 +211,19 @@ class MBConvBlock(keras.layers.Layer):
     def build(self, shape: Shape) -> None:
         build_chain(self.body, shape)
 
-    def call(self, features: keras.KerasTensor) -> keras.KerasTensor:
-        branch = features
-        for layer in self.body:
-            branch = layer(branch)
+    def call(self, features: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        run: Callable[..., keras.KerasTensor] = partial(self._branch, training=training)
+        if training and self.recompute:
+            run = recomputed(run, [layer for layer in self.body if isinstance(layer, BatchNorm)])
+        branch = run(features)
         if self.drop_connect is not None:
             branch = self.drop_connect(branch)
         return features + branch if self.residual else branch
+
+    def _branch(self, features: keras.KerasTensor, training: bool | None) -> keras.KerasTensor:
+        for layer in self.body:
+            features = layer(features, training=training) if isinstance(layer, BatchNorm) else layer(features)
+        return features
 
     def compute_output_shape(self, shape: Shape) -> Shape:
         return build_chain(self.body, shape)
@@ -215,7 +236,7 @@ class SqueezeExcite(keras.layers.Layer):
         super().__init__(name=name)
         self.reduce = _conv(squeezed, 1, "conv2d", use_bias=True)
         self.expand = _conv(filters, 1, "conv2d_1", use_bias=True)
-        self.activation = keras.activations.get(activation)
+        self.activation = activation_function(activation)
 
     def build(self, shape: Shape) -> None:
         build_chain([self.reduce, self.expand], shape)
@@ -226,6 +247,10 @@ class SqueezeExcite(keras.layers.Layer):
 
     def compute_output_shape(self, shape: Shape) -> Shape:
         return shape
+
+
+def _activation(name: str) -> keras.layers.Layer:
+    return keras.layers.Activation(activation_function(name))
 
 
 def _conv(filters: int, kernel_size: int, name: str, strides: int = 1, use_bias: bool = False) -> keras.layers.Conv2D:

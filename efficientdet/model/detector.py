@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -10,9 +13,9 @@ from keras import ops
 from efficientdet.anchors import feature_sizes
 from efficientdet.config import Config
 from efficientdet.model.backbone import Backbone
-from efficientdet.model.bifpn import BiFPN
-from efficientdet.model.heads import PRIOR, Head
-from efficientdet.model.layers import Resample
+from efficientdet.model.bifpn import BiFPN, bifpn_nodes, qufpn_nodes
+from efficientdet.model.heads import PRIOR, Head, SegmentationHead
+from efficientdet.model.layers import DropConnect, Resample, Style
 
 BACKBONE_LEVELS = 5  # the coarsest level the backbone itself delivers; above it, features are pooled
 
@@ -28,33 +31,71 @@ class RawOutputs(NamedTuple):
     box_deltas: list[keras.KerasTensor]
 
 
+class SegmentedOutputs(NamedTuple):
+    """RawOutputs of a network that also has a segmentation head.
+
+    segmentation: class logits per pixel, `[b, h, w, segmentation_classes]`, at half the finest level's stride.
+    """
+
+    class_logits: list[keras.KerasTensor]
+    box_deltas: list[keras.KerasTensor]
+    segmentation: keras.KerasTensor
+
+
 def build_detector(config: Config, num_classes: int) -> keras.Model:
     """The network with random weights.
 
     Args:
-      config: names the architecture, the input size and the anchors of a cell.
+      config: describes the network, its input size and the anchors of a cell.
       num_classes: k, without background.
 
     Returns:
-      A functional model from normalised images `[b, h, w, 3]` float32 (see `normalise`) to RawOutputs.
-      Its layers and variables bear google/automl's names (see `reference_name`).
+      A functional model from normalised images `[b, h, w, 3]` float32 (see `normalise`) to RawOutputs, or
+      SegmentedOutputs if the config has that head. Layers and variables bear google/automl's names (see
+      `reference_name`).
     """
-    architecture = config.model.architecture
-    levels = range(architecture.min_level, architecture.max_level + 1)
+    architecture, recompute = config.model.architecture, config.training.grad_checkpoint
+    levels, filters = architecture.levels, architecture.fpn_filters
     sizes = feature_sizes(config.model.input_size, levels[0], levels[-1])
-    anchors = config.model.num_scales * len(config.model.aspect_ratios)
-    filters, activation = architecture.fpn_filters, architecture.activation
+    style = Style(**{field.name: getattr(architecture, field.name) for field in fields(Style)})
 
     images = keras.Input((*config.model.input_size, 3), name="images")
-    features = Backbone(architecture.backbone, seed=config.training.seed)(images)[levels[0] - 1 :]
+    backbone = Backbone(architecture.backbone, architecture.activation, config.training.seed, recompute)
+    features = backbone(images)[levels[0] - 1 : levels[-1]]
     for level in range(BACKBONE_LEVELS + 1, levels[-1] + 1):
-        features = [*features, Resample(sizes[level - levels[0]], filters, name=f"resample_p{level}")(features[-1])]
-    bifpn = BiFPN(sizes, filters, architecture.fpn_repeats, architecture.fusion, activation, name="fpn_cells")
-    features = bifpn(features)
-    hidden = (levels, filters, architecture.head_repeats, activation)
-    classes = Head("class", *hidden, channels=anchors * num_classes, prior=PRIOR)
-    boxes = Head("box", *hidden, channels=anchors * 4)
-    return keras.Model(images, RawOutputs(classes(features), boxes(features)), name=config.model.name)
+        resample = Resample(sizes[level - levels[0]], filters, style, name=f"resample_p{level}")
+        features = [*features, resample(features[-1])]
+    wiring = architecture.fpn_nodes or _WIRINGS[architecture.fpn](len(levels))
+    features = BiFPN(sizes, wiring, filters, architecture.fpn_repeats, architecture.fusion, style, recompute)(features)
+    outputs: RawOutputs | SegmentedOutputs
+    outputs = RawOutputs(*(head(features) for head in _heads(config, num_classes, style)))
+    if "segmentation" in config.model.heads:
+        segment = SegmentationHead(len(levels), filters, config.model.segmentation_classes, architecture.activation)
+        outputs = SegmentedOutputs(*outputs, segment(features))
+    return keras.Model(images, outputs, name=re.sub(r"\W+", "-", config.model.name).strip("-"))
+
+
+_WIRINGS = {"bifpn": bifpn_nodes, "qufpn": qufpn_nodes}
+
+
+def _heads(config: Config, num_classes: int, style: Style) -> tuple[Head, Head]:
+    """The class net and the box net."""
+    architecture = config.model.architecture
+    drop_connect = None
+    if architecture.head_survival is not None:
+        seed_generator = keras.random.SeedGenerator(config.training.seed, name="head_depth")
+        drop_connect = DropConnect(architecture.head_survival, seed_generator)
+    head = partial(
+        Head,
+        levels=architecture.levels,
+        filters=architecture.fpn_filters,
+        repeats=architecture.head_repeats,
+        style=style,
+        drop_connect=drop_connect,
+        recompute=config.training.grad_checkpoint,
+    )
+    anchors = config.model.num_scales * len(config.model.aspect_ratios)
+    return head("class", channels=anchors * num_classes, prior=PRIOR), head("box", channels=anchors * 4)
 
 
 def normalise(images: keras.KerasTensor, config: Config) -> keras.KerasTensor:

@@ -1,14 +1,17 @@
-"""The training losses: focal loss on classes, Huber loss on box deltas, L2 on kernels."""
+"""The training losses: focal loss on classes, Huber loss on box deltas, overlap of boxes, L2 on kernels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
-from efficientdet.anchors import Targets
+from efficientdet.anchors import IGNORED, Targets, join_levels
 from efficientdet.model.detector import RawOutputs
+from efficientdet.model.iou_loss import decoded_iou_loss
 
 
 def detection_loss(
@@ -21,6 +24,9 @@ def detection_loss(
     label_smoothing: float,
     delta: float,
     box_loss_weight: float,
+    iou_loss: str | None = None,
+    iou_loss_weight: float = 1.0,
+    anchor_boxes: NDArray[np.float32] | None = None,
     normaliser: keras.KerasTensor | None = None,
 ) -> dict[str, keras.KerasTensor]:
     """The loss of a batch, computed in float32 whatever the network's precision.
@@ -32,23 +38,42 @@ def detection_loss(
       alpha, gamma, label_smoothing: see `focal_loss`.
       delta: see `huber_loss`.
       box_loss_weight: what a unit of box loss weighs against a unit of class loss.
+      iou_loss: besides, a loss on the overlap of the boxes themselves; its kinds are those of `iou_loss.iou_loss`.
+      iou_loss_weight: what a unit of it weighs.
+      anchor_boxes: `[A, 4]` `Anchors.boxes` of the network, needed for `iou_loss`.
       normaliser: what the sums are divided by; by default the batch's positive anchors plus one. Replicas
         that share a batch pass the number over all of them.
 
     Returns:
-      Scalars `class_loss`, `box_loss` (unweighted) and their weighted sum `loss`, without L2.
+      Scalars `class_loss`, `box_loss`, with `iou_loss` also `box_iou_loss` (unweighted), and their weighted sum
+      `loss`, without L2.
     """
     if normaliser is None:
         normaliser = ops.sum(targets.num_positives) + 1.0
-    class_sum, box_sum = 0.0, 0.0
+    class_loss = _class_sum(raw, targets, num_classes, alpha, gamma, label_smoothing) / normaliser
+    deltas, target_deltas = join_levels(raw.box_deltas, 4), join_levels(targets.boxes, 4)
+    box_loss = ops.sum(huber_loss(target_deltas, deltas, delta)) / (4.0 * normaliser)
+    losses = {"class_loss": class_loss, "box_loss": box_loss}
+    total = class_loss + box_loss_weight * box_loss
+    if iou_loss:
+        overlap = decoded_iou_loss(iou_loss, deltas, target_deltas, ops.convert_to_tensor(anchor_boxes))
+        # A quarter, as if each box counted by coordinate like the Huber loss: google/automl's scale.
+        losses["box_iou_loss"] = ops.sum(overlap) / (4.0 * normaliser)
+        total += iou_loss_weight * losses["box_iou_loss"]
+    return {"loss": total, **losses}
+
+
+def _class_sum(
+    raw: RawOutputs, targets: Targets, num_classes: int, alpha: float, gamma: float, label_smoothing: float
+) -> keras.KerasTensor:
+    """The focal loss of all anchors but ignored ones, a scalar."""
+    total = 0.0
     for logits, classes in zip(raw.class_logits, targets.classes, strict=True):
         logits = ops.reshape(ops.cast(logits, "float32"), (*ops.shape(classes), num_classes))
         one_hot = ops.one_hot(classes, num_classes, dtype="float32")  # background, -1, becomes zeros
-        class_sum += ops.sum(focal_loss(one_hot, logits, alpha, gamma, label_smoothing))
-    for deltas, boxes in zip(raw.box_deltas, targets.boxes, strict=True):
-        box_sum += ops.sum(huber_loss(boxes, ops.cast(deltas, "float32"), delta))
-    class_loss, box_loss = class_sum / normaliser, box_sum / (4.0 * normaliser)
-    return {"loss": class_loss + box_loss_weight * box_loss, "class_loss": class_loss, "box_loss": box_loss}
+        loss = focal_loss(one_hot, logits, alpha, gamma, label_smoothing)
+        total += ops.sum(ops.where(classes[..., None] == IGNORED, 0.0, loss))
+    return total
 
 
 def focal_loss(

@@ -11,14 +11,15 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from efficientdet.anchors import decode
+from efficientdet.anchors import decode, join_levels
 from efficientdet.model.detector import RawOutputs
 
+GAUSSIAN_FLOOR = 0.001  # google/automl's score threshold of soft-NMS when none is given: lowered scores never end
 REACH = 16  # image sides; boxes of an untrained network may be of any size, even infinite
 
 
 class Candidates(NamedTuple):
-    """The best (anchor, class) pairs of each image, by falling score.
+    """The (anchor, class) pairs of each image that enter suppression.
 
     boxes `[b, n, 4]` float32 yxyx pixels of the network input, not clipped; scores `[b, n]` float32 in 0..1;
     classes `[b, n]` int32 ids from 1.
@@ -51,7 +52,8 @@ def postprocess(
       num_classes: k, without background.
       image_size: (height, width) of the network input, to which boxes are clipped after suppression.
       method, per_class, iou_threshold, sigma, score_threshold, max_candidates, max_detections: the fields of
-        `NmsConfig`, so that `**config.nms.to_dict()` passes them all.
+        `NmsConfig`, so that `**config.nms.to_dict()` passes them all. score_threshold 0 keeps everything, with
+        gaussian suppression what scores above `GAUSSIAN_FLOOR`; max_candidates 0: see `top_candidates`.
 
     Returns:
       boxes `[b, m, 4]` float32 yxyx pixels of the network input, scores `[b, m]` float32, classes `[b, m]` int32
@@ -69,7 +71,7 @@ def postprocess(
             max_output_size=max_detections,
             # Gaussian suppression never removes a box for its overlap alone.
             iou_threshold=iou_threshold if method == "hard" else 1.0,
-            score_threshold=score_threshold,
+            score_threshold=score_threshold or (GAUSSIAN_FLOOR if method == "gaussian" else -math.inf),
             # The kernel lowers by exp(-iou**2 / (2 * its sigma)), the paper (arXiv 1704.04503) by exp(-iou**2 / sigma).
             soft_nms_sigma=sigma / 2 if method == "gaussian" else 0.0,
             pad_to_max_output_size=True,
@@ -93,24 +95,24 @@ def postprocess(
 def top_candidates(
     raw: RawOutputs, anchor_boxes: NDArray[np.float32], num_classes: int, max_candidates: int
 ) -> Candidates:
-    """The `max_candidates` best (anchor, class) pairs of each image, or all if fewer; only these are decoded."""
-    logits = _join(raw.class_logits, num_classes)
-    deltas = _join(raw.box_deltas, 4)
+    """The `max_candidates` best (anchor, class) pairs of each image by falling score, or all if fewer.
+
+    0 stands for another choice: every anchor with its best class alone, in the order of the anchors.
+    """
+    logits, deltas = join_levels(raw.class_logits, num_classes), join_levels(raw.box_deltas, 4)
     anchors = ops.convert_to_tensor(anchor_boxes)
+    if not max_candidates:
+        best, classes = ops.max(logits, axis=-1), ops.argmax(logits, axis=-1)
+        return Candidates(decode(deltas, anchors), ops.sigmoid(best), ops.cast(classes + 1, "int32"))
     # The best n pairs lie on the n anchors with the best single class: choosing those first is three times faster.
     _, nearest = ops.top_k(ops.max(logits, axis=-1), min(max_candidates, len(anchor_boxes)))
     logits = ops.take_along_axis(logits, nearest[..., None], axis=1)
     pairs = ops.reshape(logits, (-1, logits.shape[1] * num_classes))
     best, pair = ops.top_k(pairs, min(max_candidates, pairs.shape[1]))
     anchor = ops.take_along_axis(nearest, pair // num_classes, axis=1)
+    # Only these are decoded.
     boxes = decode(ops.take_along_axis(deltas, anchor[..., None], axis=1), ops.take(anchors, anchor, axis=0))
     return Candidates(boxes, ops.sigmoid(best), ops.cast(pair % num_classes + 1, "int32"))
-
-
-def _join(levels: list[keras.KerasTensor], values: int) -> keras.KerasTensor:
-    """`[b, h, w, a * values]` per level as `[b, A, values]` float32."""
-    flat = [ops.reshape(level, (-1, math.prod(level.shape[1:]) // values, values)) for level in levels]
-    return ops.cast(ops.concatenate(flat, axis=1), "float32")
 
 
 def _apart(candidates: Candidates, image_size: tuple[int, int], num_classes: int) -> tf.Tensor:

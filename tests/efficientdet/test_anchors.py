@@ -11,12 +11,24 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from efficientdet.anchors import Anchors, Targets, anchors_for, decode, encode, feature_sizes
+from efficientdet.anchors import (
+    IGNORED,
+    Anchors,
+    Targets,
+    anchors_for,
+    centre_size,
+    decode,
+    encode,
+    feature_sizes,
+    join_levels,
+)
 from efficientdet.boxes import iou
 from efficientdet.config import Config
 
-GRIDS = ["d0_512", "d0_128", "d7_256", "d7x_256", "lite0_320", "rect_136x200", "odd_127x129", "lv2_6_64"]
+GRIDS = ["d0_512", "d0_128", "d7_256", "d7x_256", "lite0_320", "rect_136x200", "str_200x136", "pairs_128"]
+GRIDS += ["per_level_scale_128", "odd_127x129", "lv2_6_64"]
 SAME_TARGETS = ["simple", "tiny_forced", "two_gt_same_best_anchor", "empty", "whole_image", "random20", "random_rect"]
+SAME_TARGETS += ["lite_scale3", "d7x_levels8"]
 # Here google/automl force-matches a box that overlaps nothing to anchor 0; we leave that anchor alone.
 ANCHOR_0_FORCED = ["zero_iou_gt", "degenerate_zero_area", "pad_minus1"]
 
@@ -28,12 +40,15 @@ def golden(shared: Path, name: str) -> tuple[dict, np.lib.npyio.NpzFile]:
     return manifest[name], np.load(shared / "golden" / name)
 
 
-def size_of(value: int | list[int]) -> tuple[int, int]:
+def size_of(value: int | str | list[int]) -> tuple[int, int]:
+    """(height, width); a text is WIDTHxHEIGHT."""
+    if isinstance(value, str):
+        value = [int(side) for side in value.split("x")][::-1]
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-def assign(anchors: Anchors, boxes: object, classes: object) -> Targets:
-    return anchors.assign(tf.reshape(tf.constant(boxes, tf.float32), [-1, 4]), tf.constant(classes, tf.int32))
+def assign(anchors: Anchors, boxes: object, classes: object, compat: bool = False) -> Targets:
+    return anchors.assign(tf.reshape(tf.constant(boxes, tf.float32), [-1, 4]), tf.constant(classes, tf.int32), compat)
 
 
 def flat(targets: Targets) -> tuple[np.ndarray, np.ndarray]:
@@ -56,6 +71,30 @@ def test_grid_equals_the_reference(shared: Path, name: str):
     )
     assert len(anchors.boxes) == case["num"]
     np.testing.assert_allclose(anchors.boxes[:: case["stored_stride"]], arrays[name], atol=1e-4)
+    np.testing.assert_allclose(anchors.boxes.sum(axis=0, dtype=np.float64), arrays[f"{name}_sum"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_config_says_the_same(shared: Path, name: str):
+    facts, _ = golden(shared, "anchors.npz")
+    case = {k: v for k, v in facts["configs"][name].items() if k not in ("num", "stored_stride")}
+    anchors = anchors_for(Config.parse({"model": {"name": "efficientdet-d0", **case}}))
+    size = size_of(case.pop("image_size"))
+    np.testing.assert_array_equal(anchors.boxes, Anchors(size, **case).boxes)
+
+
+def test_one_scale_per_level_or_one_for_all():
+    one, many = (Anchors((64, 64), 3, 5, 1, (1.0,), scale) for scale in (2.0, (2.0, 4.0, 2.0)))
+    sides = one.boxes[:, 2] - one.boxes[:, 0]
+    factor = np.repeat([1, 2, 1], [64, 16, 4])
+    np.testing.assert_allclose(many.boxes[:, 2] - many.boxes[:, 0], sides * factor, rtol=1e-6)
+    with pytest.raises(ValueError, match="zip"):
+        Anchors((64, 64), 3, 5, 1, (1.0,), (2.0, 4.0))
+
+
+def test_pairs_multiply_width_and_height():
+    boxes = Anchors((64, 64), 3, 3, 1, ((1.5, 0.5),), 4.0).boxes
+    np.testing.assert_allclose(centre_size(boxes)[0], [4, 4, 16, 48])
 
 
 def test_lite0_anchors_are_those_published_with_mediapipe(shared: Path):
@@ -89,22 +128,63 @@ def test_decode_inverts_encode(corners: list[float], anchor: int):
     np.testing.assert_allclose(decode(deltas, SMALL.boxes[anchor]), box, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", [*SAME_TARGETS, *ANCHOR_0_FORCED, "lite_scale3", "d7x_levels8"])
-def test_targets_equal_the_reference(shared: Path, name: str):
+def golden_targets(shared: Path, name: str, compat: bool) -> tuple[Targets, np.ndarray, np.ndarray, float]:
+    """Our targets, and the reference's classes `[A]`, deltas `[A, 4]` and number of positives."""
     facts, arrays = golden(shared, "labels.npz")
     case = facts["cases"][name]
     min_level, *rest, image_size = case["params"]
     anchors = Anchors(size_of(image_size), min_level, *rest)
-    classes, deltas = flat(assign(anchors, arrays[f"{name}/gt_boxes"], arrays[f"{name}/gt_classes"][:, 0]))
+    targets = assign(anchors, arrays[f"{name}/gt_boxes"], arrays[f"{name}/gt_classes"][:, 0], compat)
     levels = range(min_level, rest[0] + 1)
-    expected = np.concatenate([arrays[f"{name}/cls_{level}"].ravel() for level in levels])
-    expected_deltas = np.concatenate([arrays[f"{name}/box_{level}"].reshape(-1, 4) for level in levels])
+    classes = np.concatenate([arrays[f"{name}/cls_{level}"].ravel() for level in levels])
+    deltas = np.concatenate([arrays[f"{name}/box_{level}"].reshape(-1, 4) for level in levels])
+    return targets, classes, deltas, float(arrays[f"{name}/num_positives"])
+
+
+@pytest.mark.parametrize("name", [*SAME_TARGETS, *ANCHOR_0_FORCED])
+def test_compat_targets_equal_the_reference(shared: Path, name: str):
+    targets, expected, expected_deltas, positives = golden_targets(shared, name, compat=True)
+    classes, deltas = flat(targets)
+    np.testing.assert_array_equal(classes, expected)
+    np.testing.assert_allclose(deltas, expected_deltas, rtol=1e-6, atol=1e-5)
+    assert targets.num_positives == positives
+
+
+@pytest.mark.parametrize("name", [*SAME_TARGETS, *ANCHOR_0_FORCED])
+def test_targets_equal_the_reference_but_for_anchor_0(shared: Path, name: str):
+    targets, expected, expected_deltas, positives = golden_targets(shared, name, compat=False)
+    classes, deltas = flat(targets)
     if name in ANCHOR_0_FORCED:
-        assert classes[0] == -1
-        expected[0], expected_deltas[0] = -1, 0
+        assert classes[0] == -1 != expected[0]
+        expected[0], expected_deltas[0], positives = -1, 0, positives - 1
     np.testing.assert_array_equal(classes, expected)
     np.testing.assert_allclose(deltas, expected_deltas, atol=1e-5)
-    assert np.sum(classes >= 0) == case["num_positives"] - (name in ANCHOR_0_FORCED)
+    assert targets.num_positives == positives
+
+
+def test_compat_counts_labels_below_one():
+    """Class 0 becomes background that counts and has a box, class -1 is ignored."""
+    box = SMALL.boxes[400]
+    for label, expected in ((0, -1), (-1, IGNORED)):
+        targets = assign(SMALL, [box], [label], compat=True)
+        classes, deltas = flat(targets)
+        assert classes[400] == expected
+        assert targets.num_positives > 0
+        assert targets.num_positives > np.sum(deltas.any(axis=1)) - 1
+        assert assign(SMALL, [box], [label]).num_positives == 0
+
+
+def test_levels_join_in_the_order_of_the_anchors():
+    targets = assign(SMALL, [[8, 8, 40, 40], [0, 30, 60, 90]], [1, 2])
+    joined = np.asarray(join_levels([level[None] for level in targets.boxes], 4))
+    np.testing.assert_array_equal(joined[0], flat(targets)[1])
+    found = np.asarray(decode(joined, SMALL.boxes))[0][flat(targets)[0] == 0]
+    np.testing.assert_allclose(found, np.tile([8.0, 8, 40, 40], (len(found), 1)), atol=1e-3)
+
+
+def test_a_box_without_area_is_encoded_finitely():
+    deltas = encode(tf.constant([[5.0, 5, 5, 9]]), tf.constant([[0.0, 0, 8, 8]]))
+    assert np.all(np.isfinite(deltas))
 
 
 def test_image_without_boxes_is_all_background():

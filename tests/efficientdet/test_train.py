@@ -1,7 +1,8 @@
-"""Training runs, resumes exactly and stops when it diverges."""
+"""Training runs, resumes exactly, starts from checkpoints and stops when it diverges."""
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -10,14 +11,16 @@ import pytest
 import tensorflow as tf
 
 from efficientdet.checkpoint import load_detector, save_detector
-from efficientdet.config import Config, TrainingConfig
+from efficientdet.config import Config, DataConfig, TrainingConfig
 from efficientdet.errors import ConfigError, ModelError
-from efficientdet.label_map import LabelMap
-from efficientdet.train import Trainer, learning_rate, total_steps, train
+from efficientdet.label_map import Label, LabelMap
+from efficientdet.model.detector import build_detector
+from efficientdet.train import TRANSFER_FILE, check_classes, total_steps, train
 
 TINY = Config().override(
     "model.image_size=64,model.backbone_weights=null,training.batch_size=2,training.max_steps=4,"
-    "training.checkpoint_steps=2,training.learning_rate=0.1,training.warmup_epochs=0"
+    "training.checkpoint_steps=2,training.learning_rate=0.1,training.warmup_epochs=0,"
+    "model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1"
 )
 
 
@@ -61,22 +64,57 @@ def test_a_folder_without_weights_is_named(tmp_path):
         load_detector(tmp_path)
 
 
-def test_freezing_is_by_name_and_never_silent():
-    frozen = Trainer(TINY.override("training.freeze=efficientnet"), num_classes=2, steps=1)
-    assert frozen.variables
-    assert not [v.path for v in frozen.variables if v.path.startswith("efficientnet")]
-    with pytest.raises(ConfigError, match="matches nothing; names look like efficientnet"):
-        Trainer(TINY.override("training.freeze=resnet"), num_classes=2, steps=1)
-
-
-def test_steps_and_learning_rate():
-    training = TrainingConfig(epochs=10, batch_size=32, learning_rate=0.08, warmup_epochs=1)
-    assert total_steps(training, 100) == 32
+def test_steps():
+    assert total_steps(TrainingConfig(epochs=10, batch_size=32), 100) == 32
     assert total_steps(TrainingConfig(max_steps=5), 100) == 5
-    rate = learning_rate(training, 100)
-    values = [float(rate(step)) for step in range(101)]
-    assert values[0] == pytest.approx(0.004)
-    assert max(values) == pytest.approx(0.04)
-    assert values.index(max(values)) == 10
-    assert values[-1] == pytest.approx(0, abs=1e-7)
-    assert np.all(np.diff(values[10:]) <= 0), "the rate must not rise again"
+
+
+def test_a_run_starts_from_a_checkpoint_of_other_classes(digit_shards, tmp_path, caplog):
+    """Classes 7 and 3 are carried over by name, `cat` is not used, the other eight digits start afresh."""
+    label_map = LabelMap.from_names(["7", "cat", "3"])
+    save_detector(tmp_path / "theirs", build_detector(TINY, len(label_map)), TINY, label_map)
+    config = TINY.override({"training": {"max_steps": 1}, "model": {"weights": str(tmp_path / "theirs")}})
+    with caplog.at_level(logging.INFO):
+        run(digit_shards, tmp_path, config)
+    assert "2 classes carried over by name (3, 7)" in caplog.text
+    transfer = json.loads((tmp_path / "logs" / TRANSFER_FILE).read_text())
+    assert transfer["classes"] == ["3", "7"]
+    assert len(transfer["loaded"]) == len(build_detector(config, 10).weights)
+    assert not transfer["skipped"]
+
+
+def test_a_run_starts_from_a_backbone(digit_shards, tmp_path):
+    label_map = LabelMap.from_names(["cat"])
+    save_detector(tmp_path / "theirs", build_detector(TINY, 1), TINY, label_map)
+    config = TINY.override({"training": {"max_steps": 1}, "model": {"backbone_weights": str(tmp_path / "theirs")}})
+    run(digit_shards, tmp_path, config)
+    loaded = json.loads((tmp_path / "logs" / TRANSFER_FILE).read_text())["loaded"]
+    assert {name.split("/")[0] for name in loaded} == {"efficientnet-lite0"}
+
+
+def test_a_foreign_checkpoint_is_refused_before_the_first_step(digit_shards, tmp_path):
+    (tmp_path / "resnet.h5").write_bytes(b"not a checkpoint")
+    config = TINY.override({"model": {"weights": str(tmp_path / "resnet.h5")}})
+    with pytest.raises(ModelError, match=r"resnet.h5: a file of another kind, but a TensorFlow checkpoint"):
+        run(digit_shards, tmp_path, config)
+
+
+COCO_LIKE = LabelMap((Label(1, "person", 1), Label(2, "stop sign", 13)))
+
+
+@pytest.mark.parametrize("count", [2, 3, 13, 14])  # classes, with background, the highest id, and with background
+def test_every_way_to_count_the_classes_is_understood(count: int):
+    check_classes(DataConfig(num_classes=count), COCO_LIKE)
+
+
+def test_classes_that_disagree_are_named():
+    with pytest.raises(ConfigError, match=r"num_classes=20: the examples have 2 classes \(person, stop sign...\); set"):
+        check_classes(DataConfig(num_classes=20), COCO_LIKE)
+    check_classes(DataConfig(label_map={1: "person", 13: "stop sign"}), COCO_LIKE)
+    with pytest.raises(ConfigError, match="lack these of its classes: dog; and have besides: stop sign; correct"):
+        check_classes(DataConfig(label_map={1: "person", 2: "dog"}), COCO_LIKE)
+
+
+def test_a_segmentation_head_cannot_be_trained(digit_shards, tmp_path):
+    with pytest.raises(ConfigError, match="examples carry no masks"):
+        run(digit_shards, tmp_path, TINY.override({"heads": ["object_detection", "segmentation"]}))

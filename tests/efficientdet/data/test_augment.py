@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from efficientdet.architectures import IMAGENET_MEAN, IMAGENET_STDDEV
 from efficientdet.config import DataConfig
-from efficientdet.data.augment import augment, random_flip, random_light, random_scale_crop
+from efficientdet.data.augment import augment, random_flip, random_light, random_scale_crop, scale_crop
+from efficientdet.data.autoaugment import autoaugment
 
 SIZE = (64, 48)
 PAD = (0.0, 0.0, 0.0)
+NOTHING = tf.zeros((0, 4)), tf.zeros((0,), tf.int32)
 IDENTITY = DataConfig(flip=False, jitter_min=1, jitter_max=1)
+
+# golden/preprocess_train.npz: the draws (factor, offset y, offset x) and the size they refer to.
+DRAWS = {
+    "s0.5": ((0.5, 0.3, 0.7), 64),
+    "s1.0": ((1.0, 0.3, 0.7), 64),
+    "s1.7": ((1.7, 0.3, 0.7), 64),
+    "s2.0": ((2.0, 0.999, 0.001), 64),
+    "s0.1": ((0.1, 0.5, 0.5), 64),
+    "target": ((1.3, 0.25, 0.5), 96),
+}
 
 
 def scene(height: int = 40, width: int = 60) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """A dark image with one white rectangle per box."""
     boxes = np.array([[4, 6, 14, 22], [20, 30, 36, 54]], np.float32)
-    image = np.zeros((height, width, 3), np.float32)
+    image = np.zeros((height, width, 3), np.uint8)
     for ymin, xmin, ymax, xmax in boxes.astype(int):
         image[ymin:ymax, xmin:xmax] = 255
     return tf.constant(image), tf.constant(boxes), tf.constant([1, 2])
@@ -50,9 +65,71 @@ def test_pixels_follow_boxes(seed: tf.Tensor):
 @settings(max_examples=10, deadline=None)
 @given(seeds)
 def test_the_same_seed_gives_the_same_image(seed: tf.Tensor):
-    first, second = (augment(*scene(), SIZE, PAD, DataConfig(brightness=0.3), seed) for _ in range(2))
+    config = DataConfig(brightness=0.3, grid_mask=True, autoaugment="v3")
+    first, second = (augment(*scene(), SIZE, PAD, config, seed) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_different_seeds_give_different_images():
+    images = {augment(*scene(), SIZE, PAD, DataConfig(), tf.constant([0, i]))[0].numpy().tobytes() for i in range(20)}
+    assert len(images) > 15
+
+
+@pytest.mark.parametrize("case", DRAWS)
+def test_scale_and_crop_equal_the_reference(shared: Path, case: str):
+    """golden/preprocess_train.npz: google/automl's training image for given draws, normalised before resizing.
+
+    It cuts boxes at `size - 1`; ours end where the image does.
+    """
+    golden = np.load(shared / "golden" / "preprocess_train.npz")
+    image = golden[f"{case}/image"]
+    boxes = golden[f"{case}/boxes_norm"] * np.tile(np.float32(image.shape[:2]), 2)
+    (factor, *offsets), jitter_size = DRAWS[case]
+    out, moved = scale_crop(image, boxes, (64, 64), IMAGENET_MEAN, factor, tf.constant(offsets), (jitter_size,) * 2)
+    np.testing.assert_allclose((out - IMAGENET_MEAN) / IMAGENET_STDDEV, golden[f"{case}/out"], atol=2e-5)
+    moved = np.minimum(moved, 63)
+    kept = np.prod(moved[:, 2:] - moved[:, :2], axis=1) != 0
+    np.testing.assert_allclose(moved[kept], golden[f"{case}/out_boxes"], atol=1e-4)
+    np.testing.assert_array_equal(np.arange(1, 5)[kept], golden[f"{case}/out_classes"][:, 0])
+
+
+def test_the_random_scale_refers_to_the_jitter_size():
+    image, boxes, classes = scene()
+    config = IDENTITY.model_copy(update={"jitter_size": (32, 24)})
+    boxed, scaled, _ = augment(image, boxes, classes, SIZE, PAD, config, tf.constant([0, 0]))
+    np.testing.assert_allclose(scaled, boxes.numpy() * 0.4, rtol=1e-6)
+    assert boxed.shape == (*SIZE, 3)
+    assert np.all(boxed[16:] == 0)
+    assert np.all(boxed[:, 24:] == 0)
+
+
+def test_a_policy_is_applied_before_scaling_and_its_lost_boxes_go():
+    image, boxes, classes = scene(80, 240)
+    config = IDENTITY.model_copy(update={"autoaugment": "test"})  # moves sideways by 100 pixels, always
+    left = right = 0
+    for i in range(8):
+        out, kept, labels = augment(image, boxes, classes, (80, 240), PAD, config, tf.constant([0, i]))
+        left, right = left + (len(kept) == 0), right + (len(kept) == 2)
+        assert labels.numpy().tolist() == classes.numpy().tolist()[: len(kept)]
+        if len(kept):
+            np.testing.assert_array_equal(kept, boxes + [[0, 100, 0, 100]])
+            assert out.numpy()[6, 110, 0] > out.numpy()[6, 150, 0]
+    assert left
+    assert right
+
+
+def test_the_grid_mask_comes_before_the_policy():
+    image = tf.fill((64, 48, 3), tf.constant(250, tf.uint8))
+    config = IDENTITY.model_copy(update={"grid_mask": True})
+    masked = [augment(image, *NOTHING, SIZE, PAD, config, tf.constant([i, 0]))[0].numpy() for i in range(12)]
+    assert {0, 250} == set(np.unique(masked))
+    config = config.model_copy(update={"autoaugment": "randaug"})
+    for i, before in enumerate(masked):
+        *_, policy_seed = tf.unstack(tf.random.split(tf.constant([i, 0]), 5))
+        expected, _ = autoaugment(tf.cast(before, tf.uint8), NOTHING[0], "randaug", policy_seed)
+        after = augment(image, *NOTHING, SIZE, PAD, config, tf.constant([i, 0]))[0]
+        np.testing.assert_array_equal(after, tf.cast(expected, tf.float32))
 
 
 def test_strength_zero_is_the_letterbox():
@@ -84,17 +161,17 @@ def test_no_box_is_lost_when_the_whole_image_fits():
 
 def test_light_stays_in_range():
     image, _, _ = scene()
-    changed = random_light(image, 0.9, tf.constant([1, 2])).numpy()
+    changed = random_light(tf.cast(image, tf.float32), 0.9, tf.constant([1, 2])).numpy()
     assert changed.min() >= 0
     assert changed.max() <= 255
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (1, 1)])
 def test_extreme_shapes(shape: tuple[int, int]):
-    image = tf.zeros((*shape, 3))
-    no_boxes = tf.zeros((0, 4)), tf.zeros((0,), tf.int32)
+    image = tf.zeros((*shape, 3), tf.uint8)
+    config = DataConfig(grid_mask=True, autoaugment="randaug")
     for i in range(5):
-        out, boxes, classes = augment(image, *no_boxes, SIZE, PAD, DataConfig(), tf.constant([i, i]))
+        out, boxes, classes = augment(image, *NOTHING, SIZE, PAD, config, tf.constant([i, i]))
         assert out.shape == (*SIZE, 3)
         assert boxes.shape == (0, 4)
         assert classes.shape == (0,)
