@@ -24,10 +24,11 @@ def detector_trainer(
     Args:
       examples: Examples with splits `train` and `eval`.
       schema: Schema of the examples.
-      config: the detector; part of the cache key.
+      config: the detector, and in `model` the checkpoint to start from; part of the cache key.
       checkpoints: folder of this training's checkpoints. TFX gives a restarted Trainer a new output
-        folder, so the caller keys this one by data, config and code.
-      fingerprint: hash of the code; TFX's own cache key knows only inputs and parameters.
+        folder, so the caller keys this one by data, config, code and the weights to start from.
+      fingerprint: hash of the same. TFX's own cache key knows only inputs and parameters: of the code and of a
+        checkpoint's bytes it sees nothing.
     """
     return Trainer(
         run_fn=f"{__name__}.{run_fn.__name__}",

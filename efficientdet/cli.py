@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from efficientdet import __version__
+from efficientdet.cli_train import train
 from efficientdet.errors import DataError, EfficientDetError
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ registry_option = click.option(
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="efficientdet")
 def cli() -> None:
-    """EfficientDet: pull registered detectors and run them."""
+    """EfficientDet: train detectors, pull registered ones and run them."""
+
+
+cli.add_command(train)
 
 
 @cli.command()
@@ -46,9 +50,9 @@ def models(registry: str, architectures: bool, as_json: bool) -> None:
     if architectures:
         from dataclasses import asdict
 
-        from efficientdet.architectures import ARCHITECTURES
+        from efficientdet.architectures import ARCHITECTURES, COSTS
 
-        sizes = [asdict(architecture) for architecture in ARCHITECTURES.values()]
+        sizes = [asdict(size) | COSTS[name]._asdict() for name, size in ARCHITECTURES.items()]
         return _print_json(sizes) if as_json else _print_table(_architecture_table(sizes))
     from efficientdet.registry import open_registry
 
@@ -166,10 +170,17 @@ def _version_table(versions: list[ModelVersion]) -> Table:
 def _architecture_table(sizes: list[dict[str, Any]]) -> Table:
     from rich.table import Table
 
-    table = Table("name", "image", "BiFPN", "heads", "activation", "fusion")
+    table = Table("name", "image", "parameters", "FLOPs", "backbone", "BiFPN", "heads")
     for size in sizes:
         height, width = size["image_size"]
-        bifpn = f"{size['fpn_filters']} x {size['fpn_repeats']}"
-        row = (size["name"], f"{width}x{height}", bifpn, str(size["head_repeats"]), size["activation"], size["fusion"])
-        table.add_row(*row)
+        table.add_row(
+            size["name"],
+            f"{width}x{height}",
+            f"{size['parameters'] / 1e6:.1f} M",
+            f"{size['flops'] / 1e9:.2f} G",
+            size["backbone"],
+            f"{size['fpn_filters']} x {size['fpn_repeats']}",
+            str(size["head_repeats"]),
+        )
+    table.caption = "With 90 classes; FLOPs are multiply-adds per image, as in the paper."
     return table

@@ -130,7 +130,7 @@ def _loop(
     steps: int,
 ) -> None:
     batches = training_batches(pattern, config, anchors_for(config), trainer.steps_done)
-    for images, targets in batches.take(steps - trainer.steps_done):
+    for images, targets in batches.take(max(0, steps - trainer.steps_done)):
         losses = {name: float(value) for name, value in trainer.step(images, Targets(*targets)).items()}
         norm, step = losses.pop("gradient_norm"), trainer.steps_done
         if not math.isfinite(losses["total"]):

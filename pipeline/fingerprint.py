@@ -1,4 +1,4 @@
-"""What a step's result depends on beyond its TFX inputs: the code, and the settings above it."""
+"""What a step's result depends on beyond its TFX inputs: code, settings, data, and the weights to start from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from efficientdet.config import ModelConfig
 from efficientdet.data.fingerprint import coco_fingerprint, voc_fingerprint
+from efficientdet.initial_weights import initial_files
 from pipeline.config import SourceConfig
 
 
@@ -27,6 +29,18 @@ def code_fingerprint() -> str:
 def settings_fingerprint(**settings: Any) -> str:
     """First 16 hex digits of the sha256 over JSON-ready settings."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def weights_fingerprint(model: ModelConfig) -> str:
+    """First 16 hex digits of the sha256 over what training starts from; empty for nothing on this machine.
+
+    The files' bytes count, and their place inside the checkpoint, but not where the checkpoint lies.
+    """
+    digest, files = hashlib.sha256(), initial_files(model)
+    for name, path in files.items():
+        with path.open("rb") as file:
+            digest.update(f"{name}\0".encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16] if files else ""
 
 
 def data_fingerprint(source: SourceConfig) -> str:

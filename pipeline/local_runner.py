@@ -16,7 +16,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
 from efficientdet.errors import EfficientDetError
-from efficientdet.model.backbone_weights import weights_file
+from efficientdet.initial_weights import check_initial_weights
 from pipeline.champion import lost_pushes, resolve_baseline
 from pipeline.config import PipelineConfig
 from pipeline.fingerprint import data_fingerprint
@@ -28,13 +28,11 @@ EXECUTION = metadata_store_pb2.Execution
 def run(config: PipelineConfig) -> None:
     """Runs every node, or takes it from the cache; raises what the failing node raised.
 
-    Missing ImageNet weights are told before any work. A second run in the same folder is refused while the
+    Missing weights to start from are told before any work. A second run in the same folder is refused while the
     first lives. What a killed run left behind, executions marked as running and their outputs, is cleared
     away first.
     """
-    model = config.detector.model
-    if model.backbone_weights:
-        weights_file(model.architecture.backbone)
+    check_initial_weights(config.detector.model)
     artifacts = Path(config.root) / "artifacts"
     artifacts.mkdir(parents=True, exist_ok=True)
     with _only_run(Path(config.root)):

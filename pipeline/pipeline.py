@@ -16,13 +16,21 @@ from components.exporter import Exporter
 from components.pusher import Pusher
 from components.trainer import detector_trainer
 from pipeline.config import PipelineConfig, SourceConfig
-from pipeline.fingerprint import code_fingerprint, settings_fingerprint
+from pipeline.fingerprint import code_fingerprint, settings_fingerprint, weights_fingerprint
 
 
 def training_inputs(config: PipelineConfig, data: str) -> str:
-    """Hash of all that decides the trained model: data, settings and code. Equal hashes mean an equal model."""
-    source = config.source.to_dict() | {"path": ""}
-    return settings_fingerprint(data=data, source=source, detector=config.detector.to_dict(), code=code_fingerprint())
+    """Hash of all that decides the trained model: data, settings, code and the weights to start from.
+
+    Equal hashes mean an equal model.
+    """
+    return settings_fingerprint(
+        data=data,
+        source=config.source.to_dict() | {"path": ""},
+        detector=config.detector.to_dict(),
+        weights=weights_fingerprint(config.detector.model),
+        code=code_fingerprint(),
+    )
 
 
 def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str, lost: str = "") -> Pipeline:
@@ -39,7 +47,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
     examples_node = example_gen(config.source, data)
     examples = examples_node.outputs["examples"]
     checking, schema = check_examples(config, examples)
-    trainer = detector_trainer(examples, schema, config.detector, f"{root}/checkpoints/{inputs}", code)
+    trainer = detector_trainer(examples, schema, config.detector, f"{root}/checkpoints/{inputs}", inputs)
     exporter = Exporter(model=trainer.outputs["model"], examples=examples, fingerprint=code)
     bundle = exporter.outputs["exported_model"]
     registry = config.registry.to_dict()

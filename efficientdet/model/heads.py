@@ -127,4 +127,4 @@ class SegmentationHead(keras.layers.Layer):
         return self.predict(pixels)
 
     def compute_output_shape(self, shapes: list[Shape]) -> Shape:
-        return self.predict.compute_output_shape((*shapes[0][:-1], 0))
+        return tuple(self.predict.compute_output_shape((*shapes[0][:-1], 0)))

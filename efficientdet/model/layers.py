@@ -179,7 +179,7 @@ class Resample(keras.layers.Layer):
         if shrinks:
             features = _pool(features, self.size)
         if height < self.size[0] or width < self.size[1]:
-            features = _enlarge(features, self.size)
+            features = _enlarge(features, self.size, training)
         return self._convert(features, training) if pool_first else features
 
     def compute_output_shape(self, shape: Shape) -> Shape:
@@ -197,17 +197,31 @@ def _pool(features: keras.KerasTensor, size: tuple[int, int]) -> keras.KerasTens
     return ops.max_pool(features, tuple(s + 1 for s in strides), strides, padding="same")
 
 
-def _enlarge(features: keras.KerasTensor, size: tuple[int, int]) -> keras.KerasTensor:
+def _enlarge(features: keras.KerasTensor, size: tuple[int, int], training: bool | None) -> keras.KerasTensor:
     """Cell i of an axis from cell floor(i * before / after).
 
-    Where that is every cell repeated by a whole factor and the last cut, as between neighbouring levels, the
-    result is TFLite's RESIZE_NEAREST_NEIGHBOR and perhaps a slice.
+    Between neighbouring levels every cell is repeated by a whole factor and the last one cut. In inference that is
+    TFLite's RESIZE_NEAREST_NEIGHBOR and perhaps a slice; in training not, because XLA knows no gradient for it.
     """
     before = features.shape[1:3]
-    sources = [np.arange(new) * old // new for old, new in zip(before, size, strict=True)]
+    sources = [_sources(old, new) for old, new in zip(before, size, strict=True)]
     factors = [-(-new // old) for old, new in zip(before, size, strict=True)]
     if any(np.any(source != np.arange(len(source)) // f) for source, f in zip(sources, factors, strict=True)):
         return ops.take(ops.take(features, sources[0], axis=1), sources[1], axis=2)
     whole = (before[0] * factors[0], before[1] * factors[1])
-    features = ops.image.resize(features, whole, interpolation="nearest")
-    return features if whole == size else features[:, : size[0], : size[1]]
+    enlarged = _repeat(features, factors) if training else ops.image.resize(features, whole, interpolation="nearest")
+    return enlarged if whole == size else enlarged[:, : size[0], : size[1]]
+
+
+def _sources(before: int, after: int) -> np.ndarray:
+    # In float32, as TensorFlow's kernel counts: over a factor of 41, say, it takes a cell too low here and there.
+    cells = np.arange(after, dtype=np.float32) * np.float32(before / after)
+    return np.minimum(cells.astype(np.int32), before - 1)
+
+
+def _repeat(features: keras.KerasTensor, factors: list[int]) -> keras.KerasTensor:
+    """Every cell `factors` times down and across."""
+    height, width, channels = features.shape[1:]
+    cells = ops.reshape(features, (-1, height, 1, width, 1, channels))
+    cells = ops.tile(cells, (1, 1, factors[0], 1, factors[1], 1))
+    return ops.reshape(cells, (-1, height * factors[0], width * factors[1], channels))

@@ -114,12 +114,22 @@ def test_models_where_there_is_no_registry(run: Callable[..., Result], tmp_path:
     assert run("models", "--json", "--registry", tmp_path / "none").output == "[]\n"
 
 
-def test_architectures(run: Callable[..., Result]) -> None:
-    names = [record["name"] for record in json.loads(run("models", "--architectures", "--json").output)]
-    assert len(names) == 15
-    assert {"efficientdet-d0", "efficientdet-d7x", "efficientdet-lite3x"} <= set(names)
+def test_architectures_for_scripts(run: Callable[..., Result]) -> None:
+    sizes = {size["name"]: size for size in json.loads(run("models", "--architectures", "--json").output)}
+    assert len(sizes) == 20
+    assert {"efficientdet-d7x", "efficientdet-d6(640)", "efficientdet-lite3x"} <= set(sizes)
+    d0 = sizes["efficientdet-d0"]
+    assert (d0["parameters"], d0["flops"]) == (3_927_203, 2_547_822_895)
+    assert (d0["backbone"], d0["image_size"], d0["fpn_filters"]) == ("efficientnet-b0", [512, 512], 64)
+
+
+def test_architectures_for_people(run: Callable[..., Result]) -> None:
     table = run("models", "--architectures").output
-    assert all(name in table for name in names)
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in table.splitlines()]
+    assert sum(row[0].startswith("efficientdet-") for row in rows) == 20
+    assert ["efficientdet-d0", "512x512", "3.9 M", "2.55 G", "efficientnet-b0", "64 x 3", "3"] in rows
+    assert ["efficientdet-d7x", "1536x1536", "77.6 M", "411.07 G", "efficientnet-b7", "384 x 8", "5"] in rows
+    assert "With 90 classes" in table
 
 
 def test_a_consumer_lists_pulls_and_detects_without_tensorflow(
@@ -203,4 +213,4 @@ def test_demo_data_without_scikit_learn(
 
 def test_version_and_help(run: Callable[..., Result]) -> None:
     assert run("--version").output == "efficientdet, version 0.1.0\n"
-    assert {"models", "pull", "infer", "demo-data"} <= set(run("--help").output.split())
+    assert {"train", "models", "pull", "infer", "demo-data"} <= set(run("--help").output.split())

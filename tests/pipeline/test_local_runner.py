@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from efficientdet.errors import EfficientDetError
+from efficientdet.errors import ConfigError, EfficientDetError, ModelError
 from pipeline import local_runner
 
 HOLD = """
@@ -50,3 +50,29 @@ def test_what_a_killed_run_left_is_cleared(config):
     local_runner.sweep_stale(config)
     assert [e.last_known_state for e in store.get_executions_by_id(ids)] == [states.FAILED, states.COMPLETE]
     assert [folder.exists() for folder in folders] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "says"),
+    [
+        ({"weights": "none/ckpt"}, ModelError, "none/ckpt: there is no checkpoint, which model.weights names"),
+        ({"backbone_weights": "none"}, ModelError, "none: there is no checkpoint, which model.backbone_weights names"),
+        ({"name": "efficientdet-d0"}, ModelError, "ImageNet weights are packaged for"),
+        ({"weights": "gs://b/c", "weights_classes": "none.yaml"}, ConfigError, "none.yaml: neither a label map file"),
+    ],
+)
+def test_missing_weights_are_told_before_any_work(config, model, error, says):
+    with pytest.raises(error, match=says):
+        local_runner.run(config.override({"detector": {"model": model}}))
+    assert not Path(config.root).exists()
+
+
+def test_weights_make_imagenet_unnecessary(config, monkeypatch):
+    """An architecture that ImageNet weights are not packaged for, with a checkpoint far away: the run begins."""
+
+    def begins(_):
+        raise EfficientDetError("it began")
+
+    monkeypatch.setattr(local_runner, "sweep_stale", begins)
+    with pytest.raises(EfficientDetError, match="it began"):
+        local_runner.run(config.override("detector.model.name=efficientdet-d0,detector.model.weights=gs://bucket/d0"))

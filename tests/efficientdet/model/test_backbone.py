@@ -1,7 +1,8 @@
-"""Scaling rules and stochastic depth of the backbones; their numbers are in test_detector.py."""
+"""Scaling rules, stochastic depth and names of the backbones; their numbers are in test_detector.py."""
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,11 +41,58 @@ def test_b0_trains_without_stochastic_depth():
 
 
 def test_five_levels_of_halved_size():
-    levels = Backbone("efficientnet-lite0")(np.zeros((2, 65, 40, 3), np.float32))
-    assert [tuple(level.shape) for level in levels] == [
-        (2, 33, 20, 16),
-        (2, 17, 10, 24),
-        (2, 9, 5, 40),
-        (2, 5, 3, 112),
-        (2, 3, 2, 320),
-    ]
+    backbone = Backbone("efficientnet-lite0")
+    levels = backbone(np.zeros((2, 65, 40, 3), np.float32))
+    shapes = [(2, 33, 20, 16), (2, 17, 10, 24), (2, 9, 5, 40), (2, 5, 3, 112), (2, 3, 2, 320)]
+    assert [tuple(level.shape) for level in levels] == shapes
+    assert backbone.compute_output_shape((2, 65, 40, 3)) == shapes
+
+
+@pytest.mark.parametrize(
+    ("name", "activation", "expected"),
+    [("efficientnet-b0", None, "silu"), ("efficientnet-lite0", None, "relu6"), ("efficientnet-b0", "mish", "mish")],
+)
+def test_activation_is_by_kind_unless_given(name: str, activation: str | None, expected: str):
+    backbone = Backbone(name, activation)
+    found = {
+        layer.activation.__name__
+        for part in (backbone.stem, *backbone.blocks)
+        for layer in part.body
+        if isinstance(layer, keras.layers.Activation)
+    }
+    assert found == {expected}
+
+
+def test_lite_networks_neither_squeeze_nor_scale_their_stem():
+    lite, full = Backbone("efficientnet-lite4"), Backbone("efficientnet-b4")
+    for backbone in (lite, full):
+        backbone.build((None, 64, 64, 3))
+    assert lite.stem.body[0].filters == 32
+    assert full.stem.body[0].filters == 48
+    assert not [v.path for v in lite.weights if "/se/" in v.path]
+    assert len([v for v in full.weights if "/se/" in v.path]) == 4 * len(full.blocks)
+
+
+def test_squeezing_scales_channels_by_their_means():
+    squeeze = Backbone("efficientnet-b0").blocks[0].body[3]
+    squeeze.build((None, 4, 4, 32))
+    features = np.random.default_rng(0).standard_normal((1, 4, 4, 32)).astype(np.float32)
+    for layer in (squeeze.reduce, squeeze.expand):
+        layer.kernel.assign(layer.kernel * 0)
+    bias = np.linspace(-3, 3, 32, dtype=np.float32)
+    squeeze.expand.bias.assign(bias)
+    np.testing.assert_allclose(squeeze(features), features / (1 + np.exp(-bias)), rtol=1e-5)
+
+
+def test_one_seed_draws_one_sequence():
+    images = np.random.default_rng(0).standard_normal((8, 32, 32, 3)).astype(np.float32)
+    kernels = None
+    drawn = []
+    for seed in (3, 3, 4):
+        backbone = Backbone("efficientnet-lite0", seed=seed)
+        backbone.build((None, 32, 32, 3))
+        kernels = kernels or backbone.get_weights()
+        backbone.set_weights(kernels)
+        drawn.append(np.asarray(backbone(images, training=True)[-1]))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])

@@ -1,0 +1,88 @@
+"""The folder of one training run: what was asked for, its checkpoints and logs, and the detector it ends with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from efficientdet.config import FILE_NAME as CONFIG_FILE
+from efficientdet.config import Config
+from efficientdet.errors import ConfigError
+from efficientdet.label_map import FILE_NAME as LABEL_MAP_FILE
+from efficientdet.label_map import LabelMap
+
+EXAMPLES_FILE = "examples.json"
+
+
+class RunFolder:
+    """Where a run keeps what; a folder belongs to the config, the classes and the examples it began with."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints, self.logs, self.detector = path / "checkpoints", path / "logs", path / "detector"
+
+    @property
+    def steps(self) -> int:
+        """The step of the newest checkpoint; 0 when there is none."""
+        indexes = self.checkpoints.glob("step-*.index")
+        return max((int(index.stem.removeprefix("step-")) for index in indexes), default=0)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something that a run with other settings would spoil."""
+        return bool(self.steps) or self.detector.exists()
+
+    def claim(self, config: Config, label_map: LabelMap, shards: Mapping[str, int]) -> None:
+        """Writes down what is trained here; shards are given with their sizes in bytes.
+
+        Raises:
+          ConfigError: a run with other settings has begun here, or the files are someone else's. What failed
+            before its first checkpoint may be corrected.
+        """
+        sizes = {"/".join(Path(shard).parts[-2:]): size for shard, size in shards.items()}
+        texts = {
+            EXAMPLES_FILE: json.dumps(sizes, indent=1) + "\n",
+            LABEL_MAP_FILE: label_map.to_json(),
+            CONFIG_FILE: config.to_yaml(),
+        }
+        keep = self.begun or not (self.path / EXAMPLES_FILE).is_file()
+        for name, text in texts.items():
+            if keep and self.path.exists():
+                _check_same(self.path / name, text, missing_is_fine=not self.begun)
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            aside = self.path / f".partial-{name}"
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(self.path / name)
+
+
+def _check_same(path: Path, text: str, missing_is_fine: bool) -> None:
+    there = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    if there != text and (there or not missing_is_fine):
+        raise ConfigError(
+            f"{path}: is of another run{_differences(there, text)}; name another folder, "
+            "or give the settings of that run to go on with it"
+        )
+
+
+def _differences(there: str, here: str) -> str:
+    """The first settings in which two YAML texts differ, for a sentence."""
+    try:
+        old, new = _leaves(yaml.safe_load(there)), _leaves(yaml.safe_load(here))
+    except yaml.YAMLError:
+        return ""
+    names = [name for name in {**new, **old} if old.get(name) != new.get(name)]
+    shown = [f"{name} is {old.get(name)} there, {new.get(name)} here" for name in names[:3]]
+    return f" ({'; '.join(shown)})" if shown else ""
+
+
+def _leaves(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Every dotted key of nested mappings with its value."""
+    if not isinstance(values, dict):
+        return {prefix: values} if prefix else {}
+    nested = [_leaves(value, f"{prefix}.{key}" if prefix else str(key)) for key, value in values.items()]
+    return {name: value for leaves in nested for name, value in leaves.items()}
