@@ -163,6 +163,11 @@ def _freeze_norms(model: keras.Model, unfrozen: list[keras.Variable]) -> None:
 
 def _clipped(gradients: Sequence[tf.Tensor], norm: float) -> tuple[list[tf.Tensor], tf.Tensor]:
     """Each gradient cut to `norm`, then all of them together, as google/automl does; and the norm between."""
+    # As one vector: a sum of hundreds of scalars would be compiled into the update of every variable by XLA.
+    norms = tf.stack([tf.norm(gradient) for gradient in gradients])
     if not norm:
-        return list(gradients), tf.linalg.global_norm(gradients)
-    return tf.clip_by_global_norm([tf.clip_by_norm(g, norm) for g in gradients], norm)
+        return list(gradients), tf.norm(norms)
+    shares = norm / tf.maximum(norms, norm)
+    between = tf.norm(norms * shares)
+    scales = tf.unstack(shares * (norm / tf.maximum(between, norm)))
+    return [gradient * scale for gradient, scale in zip(gradients, scales, strict=True)], between
