@@ -73,17 +73,6 @@ def test_lite_networks_neither_squeeze_nor_scale_their_stem():
     assert len([v for v in full.weights if "/se/" in v.path]) == 4 * len(full.blocks)
 
 
-def test_squeezing_scales_channels_by_their_means():
-    squeeze = Backbone("efficientnet-b0").blocks[0].body[3]
-    squeeze.build((None, 4, 4, 32))
-    features = np.random.default_rng(0).standard_normal((1, 4, 4, 32)).astype(np.float32)
-    for layer in (squeeze.reduce, squeeze.expand):
-        layer.kernel.assign(layer.kernel * 0)
-    bias = np.linspace(-3, 3, 32, dtype=np.float32)
-    squeeze.expand.bias.assign(bias)
-    np.testing.assert_allclose(squeeze(features), features / (1 + np.exp(-bias)), rtol=1e-5)
-
-
 def test_one_seed_draws_one_sequence():
     images = np.random.default_rng(0).standard_normal((8, 32, 32, 3)).astype(np.float32)
     kernels = None
