@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
-from efficientdet.anchors import anchors_for
+from efficientdet.anchors import anchors_for, centre_size, join_levels
 from efficientdet.config import Config
 from efficientdet.label_map import LabelMap
 from efficientdet.model.detector import normalise
@@ -89,13 +89,13 @@ def _convert_tail(raw: dict[str, tf.TensorSpec], config: Config, num_classes: in
     `raw` holds the outputs of `_Network`, which become the inputs.
     """
     height, width = config.model.input_size
-    anchors = _centre_size(anchors_for(config).boxes / np.asarray([height, width, height, width], np.float32))
+    anchors = centre_size(anchors_for(config).boxes / np.asarray([height, width, height, width], np.float32))
     spare = int(options["num_classes"]) - num_classes
     levels = range(len(raw) // 2)
 
     def tail(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        codes = tf.concat([tf.reshape(raw[f"{_DELTAS}{i}"], [1, -1, 4]) for i in levels], axis=1)
-        logits = tf.concat([tf.reshape(raw[f"{_LOGITS}{i}"], [1, -1, num_classes]) for i in levels], axis=1)
+        codes = join_levels([raw[f"{_DELTAS}{i}"] for i in levels], 4)
+        logits = join_levels([raw[f"{_LOGITS}{i}"] for i in levels], num_classes)
         scores = tf.pad(tf.sigmoid(logits), [[0, 0], [0, 0], [spare, 0]], constant_values=-1.0)
         boxes, classes, scores, count = _postprocess(options, codes, scores, tf.constant(anchors))
         return {
@@ -161,9 +161,3 @@ def _set_options(model: schema.ModelT, options: Options) -> None:
     [code] = [i for i, c in enumerate(model.operatorCodes) if c.customCode == POSTPROCESS.encode()]
     [op] = [op for op in model.subgraphs[0].operators if op.opcodeIndex == code]
     op.customOptions = np.frombuffer(flexbuffers.Dumps(options), np.uint8)
-
-
-def _centre_size(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`[n, 4]` yxyx as `[n, 4]` centre y, centre x, height, width."""
-    low, high = boxes[:, :2], boxes[:, 2:]
-    return np.concatenate([(low + high) / 2, high - low], axis=1).astype(np.float32)
