@@ -117,4 +117,4 @@ def test_classes_that_disagree_are_named():
 
 def test_a_segmentation_head_cannot_be_trained(digit_shards, tmp_path):
     with pytest.raises(ConfigError, match="examples carry no masks"):
-        run(digit_shards, tmp_path, TINY.override({"heads": ["object_detection", "segmentation"]}))
+        run(digit_shards, tmp_path, TINY.override({"heads": ["object_detection", "segmentation"], "image_size": 128}))

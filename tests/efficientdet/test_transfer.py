@@ -202,7 +202,7 @@ def test_a_module_without_last_layers_is_no_error(tmp_path: Path, stored: Values
 
 
 def test_a_segmentation_head_may_be_new(tmp_path: Path, stored: Values):
-    model = detector(settings="model.heads=[object_detection,segmentation]")
+    model = detector(settings="model.heads=[object_detection,segmentation],model.image_size=128")
     result = load_checkpoint(model, save(tmp_path / "ckpt", stored), NAMES)
     assert_same(values(model), stored)
     assert set(result.skipped) == set(values(model)) - set(stored)
