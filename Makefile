@@ -20,7 +20,7 @@ demo: .venv/installed
 	@echo "registry    runs/registry           TensorBoard $(BIN)/tensorboard --logdir runs"
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/installed
 	$(BIN)/ruff check .

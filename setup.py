@@ -43,6 +43,7 @@ DEV = [
     "mypy>=1.10",
     "pycocotools>=2.0.8",
     "pytest>=8",
+    "pytest-xdist>=3.5",
     "ruff>=0.6",
     "types-PyYAML>=6",
     "uv>=0.5",
