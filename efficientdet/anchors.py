@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
+from efficientdet.anchor_search import AnchorSearch, Pairs
 from efficientdet.config import Config
 
 POSITIVE_IOU = 0.5  # an anchor overlapping a groundtruth box at least this much is positive (RetinaNet, 1708.02002)
@@ -70,7 +71,8 @@ class Anchors:
             _level_boxes(image_size, size, scale * shapes)
             for size, scale in zip(self.feature_sizes, anchor_scale, strict=True)
         ]
-        self.boxes: NDArray[np.float32] = np.concatenate(levels).astype(np.float32)
+        self.boxes: NDArray[np.float32] = np.concatenate([level.reshape(-1, 4) for level in levels])
+        self._search = AnchorSearch(levels)
 
     def assign(self, boxes: tf.Tensor, classes: tf.Tensor, compat: bool = False) -> Targets:
         """Targets of one image.
@@ -89,17 +91,14 @@ class Anchors:
         if not compat:
             real = classes > 0
             boxes, classes = tf.boolean_mask(boxes, real), tf.boolean_mask(classes, real)
-        # A last row that overlaps nothing stands for background, and keeps argmax defined without any box.
-        boxes = tf.concat([boxes, tf.zeros([1, 4])], axis=0)
-        classes = tf.concat([classes, [0]], axis=0)
-        row = _match(_iou(boxes, tf.constant(self.boxes)), claim_first=compat)
-        positive = row < tf.shape(classes)[0] - 1
-        deltas = encode(tf.gather(boxes, row), tf.constant(self.boxes))
-        deltas = tf.where(positive[:, None], deltas, 0.0)
+        anchor, row = _match(self._search.pairs(boxes, POSITIVE_IOU), tf.size(classes), len(self.boxes), compat)
+        deltas = encode(tf.gather(boxes, row), tf.gather(self.boxes, anchor))
+        class_targets = tf.fill([len(self.boxes)], -1)
+        class_targets = tf.tensor_scatter_nd_update(class_targets, anchor[:, None], tf.gather(classes, row) - 1)
         return Targets(
-            classes=self._split(tf.gather(classes, row) - 1, self.per_cell),
-            boxes=self._split(deltas, self.per_cell * 4),
-            num_positives=tf.reduce_sum(tf.cast(positive, tf.float32)),
+            classes=self._split(class_targets, self.per_cell),
+            boxes=self._split(tf.scatter_nd(anchor[:, None], deltas, self.boxes.shape), self.per_cell * 4),
+            num_positives=tf.cast(tf.size(anchor), tf.float32),
         )
 
     def _split(self, per_anchor: tf.Tensor, channels: int) -> tuple[tf.Tensor, ...]:
@@ -169,36 +168,35 @@ def _sides(aspect_ratio: AspectRatio) -> NDArray[np.float64]:
 
 def _level_boxes(
     image_size: tuple[int, int], feature_size: tuple[int, int], sides: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """`[h * w * a, 4]` yxyx anchors of one level; sides `[a, 2]` are in strides."""
+) -> NDArray[np.float32]:
+    """`[h, w, a, 4]` float32 yxyx anchors of one level; sides `[a, 2]` are in strides."""
     stride = np.divide(image_size, feature_size)
     cells = np.stack(np.meshgrid(*map(np.arange, feature_size), indexing="ij"), axis=-1)
     centres = ((cells + 0.5) * stride)[:, :, None]
     halves = sides * stride / 2
-    return np.concatenate([centres - halves, centres + halves], axis=-1).reshape(-1, 4)
+    return np.concatenate([centres - halves, centres + halves], axis=-1).astype(np.float32)
 
 
-def _iou(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
-    """`[n, A]` intersection over union of every box and anchor; 0 for a degenerate box."""
-    low = tf.maximum(boxes[:, None, :2], anchors[None, :, :2])
-    high = tf.minimum(boxes[:, None, 2:], anchors[None, :, 2:])
-    overlap = tf.reduce_prod(tf.maximum(high - low, 0.0), axis=-1)
-    area = tf.reduce_prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
-    anchor_area = tf.reduce_prod(anchors[:, 2:] - anchors[:, :2], axis=-1)
-    return tf.math.divide_no_nan(overlap, area[:, None] + anchor_area[None] - overlap)
+def _match(pairs: Pairs, boxes: tf.Tensor, anchors: int, claim_first: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """The positive anchors, ascending, and the box that each answers for, both int32 `[p]`; given how many of each.
 
-
-def _match(iou: tf.Tensor, claim_first: bool) -> tf.Tensor:
-    """`[A]` int32: the row of `iou` `[n, A]` each anchor answers for; the last row is background.
-
-    A row that overlaps no anchor claims none, or with `claim_first` the first.
+    An anchor answers for the box it overlaps most, from `POSITIVE_IOU` on, unless boxes claim it: each box claims the
+    anchor that it overlaps most, and one without any claims none, or with `claim_first` the first. Of equals the
+    first is taken.
     """
-    background = tf.shape(iou)[0] - 1
-    nearest = tf.argmax(iou, axis=0, output_type=tf.int32)
-    row = tf.where(tf.reduce_max(iou, axis=0) >= POSITIVE_IOU, nearest, background)
-    best_anchor = tf.argmax(iou, axis=1, output_type=tf.int32)
-    claims = tf.range(background + 1)
-    if not claim_first:
-        claims = tf.where(tf.reduce_max(iou, axis=1) > 0, claims, background)
-    claimed = tf.tensor_scatter_nd_min(tf.fill(tf.shape(row), background), best_anchor[:, None], claims)
-    return tf.where(claimed < background, claimed, row)
+    nobody = tf.fill([anchors], boxes)
+    most = tf.tensor_scatter_nd_max(tf.zeros([anchors]), pairs.anchor[:, None], pairs.iou)
+    near = (pairs.iou >= POSITIVE_IOU) & (pairs.iou == tf.gather(most, pairs.anchor))
+    nearest = tf.tensor_scatter_nd_min(nobody, pairs.anchor[near][:, None], pairs.box[near])
+    highest = tf.math.unsorted_segment_max(pairs.iou, pairs.box, boxes)
+    favourite = tf.where(pairs.iou == tf.gather(highest, pairs.box), pairs.anchor, anchors)
+    favourite = tf.math.unsorted_segment_min(favourite, pairs.box, boxes)
+    overlaps, claims = highest > 0, tf.range(boxes)
+    if claim_first:
+        favourite = tf.where(overlaps, favourite, 0)
+    else:
+        favourite, claims = favourite[overlaps], claims[overlaps]
+    claimed = tf.tensor_scatter_nd_min(nobody, favourite[:, None], claims)
+    owner = tf.where(claimed < boxes, claimed, nearest)
+    positive = tf.cast(tf.where(owner < boxes)[:, 0], tf.int32)
+    return positive, tf.gather(owner, positive)

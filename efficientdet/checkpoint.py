@@ -46,7 +46,7 @@ def load_detector(folder: str | Path) -> tuple[keras.Model, Config, LabelMap]:
     model = build_detector(config, len(label_map))
     try:
         model.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{weights}: does not hold the weights of {config.model.name} ({reason})") from error
     return model, config, label_map

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from efficientdet import __version__
+from efficientdet.cli_evaluate import evaluate
+from efficientdet.cli_inspect import inspect
 from efficientdet.cli_train import train
 from efficientdet.errors import DataError, EfficientDetError
 
@@ -39,6 +41,8 @@ def cli() -> None:
 
 
 cli.add_command(train)
+cli.add_command(evaluate)
+cli.add_command(inspect)
 
 
 @cli.command()
@@ -123,7 +127,7 @@ def main() -> None:
         cli()
     except (EfficientDetError, OSError) as error:
         click.echo(f"efficientdet: {error}", err=True)
-        sys.exit(1)
+        sys.exit(getattr(error, "exit_code", 1))
 
 
 def _print_json(records: list[dict[str, Any]]) -> None:

@@ -8,33 +8,44 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from efficientdet.errors import DataError, EfficientDetError
+from efficientdet.errors import ConfigError, DataError, EfficientDetError
 
 if TYPE_CHECKING:
     from efficientdet.config import Config
     from efficientdet.label_map import LabelMap
 
 DEFAULT_MODEL = "efficientdet-d0"
+PROFILE_STEPS = [10, 20]
 # google/automl's flags that change nothing here, and why.
 WITHOUT_EFFECT = {
-    "mode": "judging a detector is a step of its own",
-    "eval_samples": "judging a detector is a step of its own",
+    "eval_samples": "the whole split is judged",
     "val_json_file": "the examples hold their boxes",
     "num_examples_per_epoch": "the examples are counted",
-    "steps_per_execution": "the loop is one step at a time",
+    "eval_master": "no other server takes part",
+    "eval_name": "there is one evaluation",
+    "worker": "TF_CONFIG names the workers",
+    "worker_index": "TF_CONFIG numbers the workers",
+    "num_cores": "the TPU says how many cores it has",
+    "debug": "the step is always compiled",
+    "use_fake_data": "the examples are what is learnt from",
 }
+MODES = {"train": False, "traineval": True, "train_and_eval": True}
 
 
 def _google_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Hidden options for flags that are in many a script: those without effect, and those that have a refusal."""
-    for name in (*WITHOUT_EFFECT, "strategy"):
-        command = click.option(f"--{name.replace('_', '-')}", hidden=True)(command)
+    """Hidden options for flags that are in many a script; switches may be given bare, with a value, or as --no..."""
+    for name in WITHOUT_EFFECT:
+        command = click.option(f"--{name.replace('_', '-')}", is_flag=False, flag_value="true", hidden=True)(command)
+    for name in ("use-xla", "debug", "use-fake-data", "profile"):
+        command = click.option(f"--no{name}", is_flag=True, hidden=True)(command)
+    for name in ("gcp-project", "tpu-zone"):
+        command = click.option(f"--{name}", metavar="NAME", hidden=True)(command)
     return command
 
 
@@ -48,8 +59,20 @@ def _google_flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--ckpt", "--pretrained-ckpt", "--hub-module-url", metavar="PATH|URI", help="Detector to start from.")
 @click.option("--ckpt-classes", metavar="coco|voc|waymo|FILE", help="Its classes, to carry them over by name.")
 @click.option("--backbone-ckpt", metavar="PATH|URI", help="Backbone to start from; null: random.  [imagenet]")
-@click.option("--batch-size", type=int, help="Images per step.  [64]")
-@click.option("--num-epochs", type=float, help="Passes over the examples.  [300]")
+@click.option(
+    "--batch-size",
+    type=lambda text: text if text == "auto" else int(text),
+    metavar="N|auto",
+    help="Images per step; auto: 64, in parts that fit into memory.  [64]",
+)
+@click.option("--num-epochs", type=float, help="Passes over the examples, those of earlier runs included.  [300]")
+@click.option("--mode", type=click.Choice([*MODES, "eval"]), help="train: without looks at the AP.  [traineval]")
+@click.option("--strategy", help="gpus: all of this machine; workers: those of TF_CONFIG; tpu.  [one device]")
+@click.option("--tpu", metavar="NAME|ADDRESS", help="The TPU.  [this machine's]")
+@click.option("--use-xla", is_flag=False, flag_value="true", help="Compile the step with XLA.")
+@click.option("--steps-per-execution", type=int, help="Steps between two looks at losses, files and signals.  [1]")
+@click.option("--tf-random-seed", type=int, help="Seed of initial weights, order and augmentation.  [0]")
+@click.option("--profile", is_flag=False, flag_value="true", help="Record steps 10 to 20 for TensorBoard's profiler.")
 @_google_flags
 def train(
     train_file_pattern: str,
@@ -62,25 +85,31 @@ def train(
     """Train a detector on shards of examples, with google/automl's options, spelled with - or _.
 
     MODEL_DIR gets the trained detector, its checkpoints and TensorBoard's logs. Given the same options again,
-    training goes on from the last checkpoint. Options win over --hparams.
+    training goes on from the last checkpoint; with a larger --num-epochs, for so many more. Options win over
+    --hparams.
     """
-    with _messages(), _needs_tensorflow():
+    with messages(), needs_tensorflow("training"):
         config = detector_config(hparams, flags)
         from efficientdet.checkpoint import save_detector
+        from efficientdet.distribute import is_first_worker
         from efficientdet.initial_weights import check_initial_weights
         from efficientdet.run_folder import RunFolder
         from efficientdet.train import train as train_detector
 
-        run, shards = RunFolder(model_dir), _shards(train_file_pattern)
-        val_shards = _shards(val_file_pattern) if val_file_pattern else shards
-        labels = _label_map(label_map, next(iter(shards)))
-        if not run.begun:
-            check_initial_weights(config.model)
-        run.claim(config, labels, shards)
-        with _readable_shards(train_file_pattern):
-            model = train_detector(config, labels, list(shards), list(val_shards), run.checkpoints, run.logs)
-        save_detector(run.detector, model, config, labels)
-    click.echo(f"{run.detector}: the detector after {run.steps} steps")
+        shards = example_shards(train_file_pattern)
+        val_shards = example_shards(val_file_pattern) if val_file_pattern else shards
+        labels = label_map_of(label_map, next(iter(shards)))
+        chief = is_first_worker(config.training)
+        with closing(RunFolder(model_dir)) as run:
+            if not run.begun:
+                check_initial_weights(config.model)
+            if chief:
+                run.claim(config, labels, shards)
+            with readable_shards(train_file_pattern):
+                model = train_detector(config, labels, list(shards), list(val_shards), run.checkpoints, run.logs)
+            if chief:
+                save_detector(run.detector, model, config, labels)
+                click.echo(f"{run.detector}: the detector after {run.steps} steps")
 
 
 def detector_config(hparams: str, flags: Mapping[str, Any]) -> Config:
@@ -88,7 +117,14 @@ def detector_config(hparams: str, flags: Mapping[str, Any]) -> Config:
     from efficientdet.config import Config
     from efficientdet.settings import merge, read_yaml
 
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value is not None and name[:2] != "no"}
+    mode = given.pop("mode", None)
+    if mode == "eval":
+        raise ConfigError("--mode=eval: training and judging are two commands; use `efficientdet evaluate`")
+    if mode and not MODES[mode]:
+        given["map_freq"] = 0
+    if given.pop("profile", "false") == "true":
+        given["training"] = {"profile_steps": PROFILE_STEPS}
     for name in [name for name in WITHOUT_EFFECT if given.pop(name, None)]:
         click.echo(f"--{name} has no effect here: {WITHOUT_EFFECT[name]}", err=True)
     name = given.get("model_name", DEFAULT_MODEL)
@@ -101,10 +137,10 @@ def detector_config(hparams: str, flags: Mapping[str, Any]) -> Config:
         config = config.override({"model": {"weights_classes": given.pop("ckpt_classes")}})
     # google/automl's names, which the config understands.
     values = {name: None if value in ("", "null", "none") else value for name, value in given.items()}
-    return Config.parse(config.to_dict() | values, source="options")
+    return Config.parse(merge(config.to_dict(), values), source="options")
 
 
-def _shards(pattern: str) -> dict[str, int]:
+def example_shards(pattern: str) -> dict[str, int]:
     """The files that match a pattern, in the order of their names, with their sizes in bytes."""
     import tensorflow as tf
 
@@ -123,7 +159,7 @@ def _shards(pattern: str) -> dict[str, int]:
     return {name: tf.io.gfile.stat(name).length for name in files}
 
 
-def _label_map(folder: Path | None, shard: str) -> LabelMap:
+def label_map_of(folder: Path | None, shard: str) -> LabelMap:
     """The label map of a folder; or of the shard's own folder, or the one above."""
     from efficientdet.label_map import FILE_NAME, LabelMap
 
@@ -136,7 +172,7 @@ def _label_map(folder: Path | None, shard: str) -> LabelMap:
 
 
 @contextmanager
-def _messages() -> Iterator[None]:
+def messages() -> Iterator[None]:
     """Shows what the library reports, and hides TensorFlow's own notes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logger, handler = logging.getLogger("efficientdet"), logging.StreamHandler(sys.stderr)
@@ -154,17 +190,19 @@ def _messages() -> Iterator[None]:
 
 
 @contextmanager
-def _needs_tensorflow() -> Iterator[None]:
+def needs_tensorflow(what: str) -> Iterator[None]:
+    """Says which extra to install for `what` where TensorFlow is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
         raise EfficientDetError(
-            f"{error.name} is not installed, and training needs it; install the `train` extra: pip install '.[train]'"
+            f"{error.name} is not installed, and {what} needs it; install the `train` extra: pip install '.[train]'"
         ) from error
 
 
 @contextmanager
-def _readable_shards(pattern: str) -> Iterator[None]:
+def readable_shards(pattern: str) -> Iterator[None]:
+    """Puts what TensorFlow says of damaged records into a sentence."""
     import tensorflow as tf
 
     try:

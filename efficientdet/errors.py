@@ -4,7 +4,13 @@ from __future__ import annotations
 
 
 class EfficientDetError(Exception):
-    """Base of every error whose message is written for the user; programs print it without a traceback."""
+    """Base of every error whose message is written for the user; programs print it without a traceback.
+
+    Attributes:
+      exit_code: of a program that ends with it.
+    """
+
+    exit_code = 1
 
 
 class ConfigError(EfficientDetError):
@@ -21,3 +27,9 @@ class ModelError(EfficientDetError):
 
 class RegistryError(EfficientDetError):
     """The model registry refused a request, or a pulled file differs from what was registered."""
+
+
+class PreemptedError(EfficientDetError):
+    """SIGTERM came: everything is saved, and the same command goes on."""
+
+    exit_code = 143  # 128 + SIGTERM, as shells count

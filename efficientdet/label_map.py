@@ -68,7 +68,10 @@ class LabelMap:
         path = Path(folder) / FILE_NAME
         if not path.is_file():
             raise DataError(f"{path}: label map not found; it is written beside the examples and every model")
-        return cls.from_json(path.read_text(encoding="utf-8"))
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (DataError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: {error}; write the examples or the model again") from error
 
     def to_json(self) -> str:
         """Canonical JSON: the same classes always give the same bytes."""

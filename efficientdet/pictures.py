@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from efficientdet.anchors import anchors_for
 from efficientdet.config import Config
 from efficientdet.data.input_pipeline import plain_images
+from efficientdet.errors import DataError
 from efficientdet.label_map import LabelMap
 from efficientdet.model.detector import normalise
 from efficientdet.model.postprocess import postprocess
@@ -25,11 +27,14 @@ class PictureLog:
 
     def __init__(self, config: Config, label_map: LabelMap, pattern: str | Sequence[str]) -> None:
         self._config, self._label_map = config, label_map
-        self._images = np.stack(list(plain_images(pattern, config, PICTURES).as_numpy_iterator()))
+        images = list(plain_images(pattern, config, PICTURES).as_numpy_iterator())
+        if not images:
+            raise DataError(f"{pattern}: the split holds no images; give one to look at")
+        self._images = np.stack(images)
         self._anchors = anchors_for(config).boxes
 
-    def write(self, model: keras.Model, step: int) -> None:
-        """Adds one picture per image to the current summary writer."""
+    def draw(self, model: keras.Model) -> NDArray[np.uint8]:
+        """`[n, h, w, 3]`: the images with what the network detects in them."""
         raw = model(normalise(tf.constant(self._images), self._config), training=False)
         boxes, scores, classes, _ = postprocess(
             raw,
@@ -43,4 +48,4 @@ class PictureLog:
             sure = s >= SCORE
             names = [self._label_map[int(i)].name for i in c[sure]]
             drawn.append(np.asarray(draw(image, b[sure], names, s[sure])))
-        tf.summary.image("detections", np.stack(drawn), step, max_outputs=PICTURES)
+        return np.stack(drawn)

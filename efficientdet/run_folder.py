@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -14,8 +14,17 @@ from efficientdet.config import Config
 from efficientdet.errors import ConfigError
 from efficientdet.label_map import FILE_NAME as LABEL_MAP_FILE
 from efficientdet.label_map import LabelMap
+from efficientdet.lock import lock
 
 EXAMPLES_FILE = "examples.json"
+# Settings that a run may go on with changed: how long it lasts, where it runs, what it notes down.
+CHANGEABLE = {
+    f"training.{name}"
+    for name in (
+        *("epochs", "max_steps", "strategy", "tpu", "gcp_project", "tpu_zone", "accumulate", "steps_per_execution"),
+        *("checkpoint_steps", "keep_checkpoints", "eval_epochs", "patience", "result", "preflight", "profile_steps"),
+    )
+}
 
 
 class RunFolder:
@@ -23,6 +32,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock: IO[str] | None = None
         self.checkpoints, self.logs, self.detector = path / "checkpoints", path / "logs", path / "detector"
 
     @property
@@ -36,13 +46,20 @@ class RunFolder:
         """Whether there is something that a run with other settings would spoil."""
         return bool(self.steps) or self.detector.exists()
 
+    def close(self) -> None:
+        """Lets other processes train here."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
     def claim(self, config: Config, label_map: LabelMap, shards: Mapping[str, int]) -> None:
         """Writes down what is trained here; shards are given with their sizes in bytes.
 
         Raises:
-          ConfigError: a run with other settings has begun here, or the files are someone else's. What failed
-            before its first checkpoint may be corrected.
+          ConfigError: a run with other settings has begun here, or the files are someone else's, or another
+            process trains here. What failed before its first checkpoint may be corrected.
         """
+        self._lock = self._lock or lock(self.path)
         sizes = {"/".join(Path(shard).parts[-2:]): size for shard, size in shards.items()}
         texts = {
             EXAMPLES_FILE: json.dumps(sizes, indent=1) + "\n",
@@ -53,7 +70,6 @@ class RunFolder:
         for name, text in texts.items():
             if keep and self.path.exists():
                 _check_same(self.path / name, text, missing_is_fine=not self.begun)
-        self.path.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             aside = self.path / f".partial-{name}"
             aside.write_text(text, encoding="utf-8")
@@ -62,22 +78,26 @@ class RunFolder:
 
 def _check_same(path: Path, text: str, missing_is_fine: bool) -> None:
     there = path.read_bytes().decode(errors="replace") if path.is_file() else ""
-    if there != text and (there or not missing_is_fine):
-        raise ConfigError(
-            f"{path}: is of another run{_differences(there, text)}; name another folder, "
-            "or give the settings of that run to go on with it"
-        )
+    if there == text or (not there and missing_is_fine):
+        return
+    differences = _differences(there, text)
+    if path.name == CONFIG_FILE and differences is not None and set(differences) <= CHANGEABLE:
+        return
+    shown = [f"{name} is {old} there, {new} here" for name, (old, new) in (differences or {}).items()]
+    what = f" ({'; '.join(shown[:3])})" if shown else ""
+    raise ConfigError(
+        f"{path}: is of another run{what}; name another folder, or give the settings of that run to go on with it"
+    )
 
 
-def _differences(there: str, here: str) -> str:
-    """The first settings in which two YAML texts differ, for a sentence."""
+def _differences(there: str, here: str) -> dict[str, tuple[Any, Any]] | None:
+    """Each setting in which two YAML texts differ, with its values; None when one is no YAML."""
     try:
         old, new = _leaves(yaml.safe_load(there)), _leaves(yaml.safe_load(here))
     except yaml.YAMLError:
-        return ""
+        return None
     names = [name for name in {**new, **old} if old.get(name) != new.get(name)]
-    shown = [f"{name} is {old.get(name)} there, {new.get(name)} here" for name in names[:3]]
-    return f" ({'; '.join(shown)})" if shown else ""
+    return {name: (old.get(name), new.get(name)) for name in names}
 
 
 def _leaves(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from efficientdet.errors import ConfigError
 
 _NUMBERS = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*(\*\s*[-+]?[\d.]+(e[-+]?\d+)?\s*)+", re.IGNORECASE)
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 # What pydantic puts into an error's place besides keys: the member of a union that it tried.
 _UNION_MEMBER = re.compile(r"(constrained-)?(str|int|float|bool)|.*\[.*\]")
 
@@ -34,6 +35,16 @@ class Settings(BaseModel):
             for key, value in values.items()
         }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_switches_for_numbers(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field = cls.model_fields.get(name)
+            inner = value if isinstance(value, (list, tuple)) else [value]
+            if field and "bool" not in str(field.annotation) and any(isinstance(item, bool) for item in inner):
+                raise ValueError(f"{name}={value!r}: true and false mean nothing here; give a number or a name")
+        return values
+
     @classmethod
     def parse(cls, values: Mapping[str, Any], source: str = "config") -> Self:
         """Settings from nested plain values; `source` names their origin in the error sentence."""
@@ -52,11 +63,11 @@ class Settings(BaseModel):
             raise ConfigError(f"{path}: {error}") from error
         return cls.parse(merge(values, parse_overrides(overrides)), source=str(path))
 
-    def override(self, overrides: Mapping[str, Any] | str | Iterable[str]) -> Self:
-        """A copy with some settings replaced; takes a nested dict, `"k=v,k.j=v"` or a list of `k=v`."""
+    def override(self, overrides: Mapping[str, Any] | str | Iterable[str] | None) -> Self:
+        """A copy with some settings replaced; takes a nested dict, `"k=v,k.j=v"`, a list of `k=v`, or None for none."""
         if isinstance(overrides, str):
             overrides = [pair for pair in re.split(r",(?=\s*[\w.]+\s*=|\s*$)", overrides) if pair.strip()]
-        nested = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
+        nested = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides or ())
         return type(self).parse(merge(self.to_dict(), nested), source="override")
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,17 +76,37 @@ class Settings(BaseModel):
 
     def to_yaml(self) -> str:
         """The settings as YAML, in field order."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        values = self.to_dict()
+        text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        # PyYAML writes Unicode's line breaks bare and reads them as spaces.
+        return yaml.safe_dump(values, sort_keys=False) if _LINE_BREAKS.search(text) else text
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key may not come twice and 1e2 is a number, as in YAML 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := [key for i, key in enumerate(keys) if key in keys[:i] and key != "<<"]:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises ConfigError when it is missing, not YAML or not a mapping."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); give the path of a YAML file") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if values is None:
+        raise ConfigError(f"{path}: is empty, but must hold a mapping of settings, as in 'training: {{epochs: 10}}'")
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: holds {type(values).__name__}, but must hold a mapping of settings")
     return values
@@ -88,12 +119,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"override {pair!r}: not of the form key=value, as in training.epochs=10")
-        try:
-            leaf: Any = _value(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(
-                f"override {pair!r}: the value is not valid YAML ({' '.join(str(error).split())})"
-            ) from error
+        leaf: Any = _value(value)
         for part in reversed(key.strip().split(".")):
             leaf = {part: leaf}
         nested = merge(nested, leaf)
@@ -101,10 +127,13 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """A value as YAML reads it; `1.0*2.0*0.5` is a list and `None` is null, as in google/automl."""
+    """A value as YAML reads it, or text; `1.0*2.0*0.5` is a list and `None` is null, as in google/automl."""
     if _NUMBERS.fullmatch(text):
-        return [yaml.safe_load(part) for part in text.split("*")]
-    return None if text.strip() == "None" else yaml.safe_load(text)
+        return [yaml.load(part, _Loader) for part in text.split("*")]
+    try:
+        return None if text.strip() == "None" else yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return text.strip()  # a regular expression, say
 
 
 def merge(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

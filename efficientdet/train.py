@@ -12,19 +12,22 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from efficientdet.anchors import Targets, anchors_for
 from efficientdet.class_names import named_classes
 from efficientdet.config import Config, DataConfig, TrainingConfig
-from efficientdet.data.input_pipeline import count_records, training_batches
-from efficientdet.errors import ConfigError, ModelError
+from efficientdet.data.survey import Survey, survey
+from efficientdet.distribute import is_chief, open_strategy
+from efficientdet.errors import ConfigError
+from efficientdet.evaluate import Evaluation
 from efficientdet.label_map import LabelMap
 from efficientdet.model.backbone_weights import load_imagenet
 from efficientdet.pictures import PictureLog
-from efficientdet.progress import StepProgress
+from efficientdet.preflight import check_examples, check_memory, try_out
 from efficientdet.trainer import Trainer
+from efficientdet.training_log import TrainingLog
+from efficientdet.training_loop import Calendar, TrainingLoop
+from efficientdet.training_state import StateFolder
 from efficientdet.transfer import Transfer, load_backbone, load_checkpoint
 
-LOG_STEPS = 20
 TRANSFER_FILE = "initial_weights.json"
 logger = logging.getLogger(__name__)
 
@@ -39,36 +42,52 @@ def train(
 ) -> keras.Model:
     """Trains until `training.epochs` or `training.max_steps`, going on from the newest checkpoint.
 
+    Under `training.strategy` every worker calls it alike, with folders that all of them see; the chief writes.
+
     Args:
       config: the detector and how to train it.
       label_map: the classes of the examples.
-      train_pattern, eval_pattern: file patterns of example shards; eval ones only feed the pictures.
+      train_pattern, eval_pattern: file patterns of example shards; eval ones feed scores and pictures.
       checkpoints: folder of this very run's checkpoints: same data, config and code.
       logs: folder of TensorBoard's event files, and of `initial_weights.json`: what a checkpoint to start from
         gave and what it did not.
 
     Returns:
-      The network holding the averaged weights.
+      The network holding the averaged weights, after the last step or as `training.result` says.
 
     Raises:
-      ConfigError: the config expects other classes than the label map has, or a head that cannot be trained.
+      ConfigError: the config expects other classes than the label map has, a head that cannot be trained, or
+        devices that are not there; or another process trains here.
+      DataError: the examples cannot train this detector.
       ModelError: the weights to start from do not fit, or the loss became NaN or infinite; the sentence names
         the remedy.
+      PreemptedError: SIGTERM came; all is saved.
     """
     check_classes(config.data, label_map)
     if "segmentation" in config.model.heads:
         raise ConfigError("model.heads: examples carry no masks to train a segmentation head with; leave it out")
-    steps = total_steps(config.training, count_records(train_pattern))
-    trainer = Trainer(config, len(label_map), steps)
-    saver = tf.train.CheckpointManager(
-        trainer.checkpoint, str(checkpoints), max_to_keep=config.training.keep_checkpoints, checkpoint_name="step"
-    )
-    if not _restore(trainer, saver):
-        _start(trainer, label_map, Path(logs))
-    pictures = PictureLog(config, label_map, eval_pattern)
-    writer = tf.summary.create_file_writer(str(logs))
-    with writer.as_default(), StepProgress(steps, trainer.steps_done, config.training.batch_size) as progress:
-        _loop(trainer, saver, config, train_pattern, progress, pictures, steps)
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = open_strategy(config.training)
+    chief, examples = is_chief(strategy), survey(train_pattern)
+    first = train_pattern if isinstance(train_pattern, str) else train_pattern[0]
+    check_examples(examples, label_map, config, str(Path(first).parent))
+    if config.training.preflight or config.training.accumulate == "auto":
+        config = check_memory(config, len(label_map), strategy.num_replicas_in_sync)
+    trainer = Trainer(config, len(label_map), total_steps(config.training, examples.images), strategy)
+    saves = StateFolder(checkpoints, trainer.state, config.training.keep_checkpoints, writes=chief)
+    try:
+        loop = _loop(trainer, saves, label_map, (train_pattern, eval_pattern), examples, logs if chief else None)
+        if saves.restore() is None:
+            _start(trainer, label_map, Path(logs) if chief else None)
+            if config.training.preflight:
+                try_out(trainer, loop.batches())
+        trainer.part_ways()
+        loop.run()
+        if config.training.result == "best":
+            saves.restore_best()
+    finally:
+        saves.close()
     trainer.use_average()
     return trainer.model
 
@@ -101,7 +120,26 @@ def total_steps(training: TrainingConfig, examples: int) -> int:
     return min(steps, training.max_steps or steps)
 
 
-def _start(trainer: Trainer, label_map: LabelMap, logs: Path) -> None:
+def _loop(
+    trainer: Trainer,
+    saves: StateFolder,
+    label_map: LabelMap,
+    patterns: tuple[str | Sequence[str], str | Sequence[str]],
+    examples: Survey,
+    logs: str | Path | None,
+) -> TrainingLoop:
+    """The loop of a run; without `logs` that of a worker which neither scores nor writes."""
+    config, (train_pattern, eval_pattern) = trainer.config, patterns
+    calendar = Calendar.of(config.training, trainer.steps, examples.images)
+    evaluation = pictures = None
+    if logs is not None:
+        pictures = PictureLog(config, label_map, eval_pattern)
+        if calendar.look:
+            evaluation = Evaluation(trainer.model, config, len(label_map), eval_pattern)
+    return TrainingLoop(trainer, saves, train_pattern, calendar, evaluation, pictures, TrainingLog(logs, trainer))
+
+
+def _start(trainer: Trainer, label_map: LabelMap, logs: Path | None) -> None:
     """Sets the weights that the config says to start from, and writes down which."""
     model = trainer.config.model
     if model.weights:
@@ -114,58 +152,8 @@ def _start(trainer: Trainer, label_map: LabelMap, logs: Path) -> None:
     trainer.reset_average()
 
 
-def _write_down(transfer: Transfer, logs: Path) -> None:
+def _write_down(transfer: Transfer, logs: Path | None) -> None:
     logger.info("%s", transfer.summary())
-    logs.mkdir(parents=True, exist_ok=True)
-    (logs / TRANSFER_FILE).write_text(json.dumps(asdict(transfer), indent=1) + "\n", encoding="utf-8")
-
-
-def _loop(
-    trainer: Trainer,
-    saver: tf.train.CheckpointManager,
-    config: Config,
-    pattern: str | Sequence[str],
-    progress: StepProgress,
-    pictures: PictureLog,
-    steps: int,
-) -> None:
-    batches = training_batches(pattern, config, anchors_for(config), trainer.steps_done)
-    for images, targets in batches.take(max(0, steps - trainer.steps_done)):
-        losses = {name: float(value) for name, value in trainer.step(images, Targets(*targets)).items()}
-        norm, step = losses.pop("gradient_norm"), trainer.steps_done
-        if not math.isfinite(losses["total"]):
-            raise ModelError(_diverged(step, losses, config))
-        progress.update(step, losses["total"])
-        if step % LOG_STEPS == 0 or step == steps:
-            for name, value in losses.items():
-                tf.summary.scalar(f"loss/{name}", value, step)
-            tf.summary.scalar("gradient_norm", norm, step)
-            tf.summary.scalar("learning_rate", float(trainer.optimizer.learning_rate), step)
-        if step % config.training.checkpoint_steps == 0 or step == steps:
-            saver.save(step)
-            pictures.write(trainer.model, step)
-
-
-def _restore(trainer: Trainer, saver: tf.train.CheckpointManager) -> bool:
-    """Loads the newest checkpoint that can be read; False when there is none."""
-    # By the files themselves: a kill may come between a checkpoint and TensorFlow's list of them.
-    indexes = Path(saver.directory).glob("step-*.index")
-    for number in sorted((int(index.stem.removeprefix("step-")) for index in indexes), reverse=True):
-        path = f"{saver.directory}/step-{number}"
-        try:
-            saver.checkpoint.restore(path).assert_consumed()
-        except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
-            logger.warning("%s: damaged checkpoint skipped (%s)", path, str(error).splitlines()[0])
-            continue
-        logger.info("going on from step %d of %s", trainer.steps_done, path)
-        return True
-    return False
-
-
-def _diverged(step: int, losses: dict[str, float], config: Config) -> str:
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    rate = config.training.learning_rate
-    return (
-        f"step {step}: {', '.join(bad)} is not finite; the last checkpoint is kept, "
-        f"lower training.learning_rate (now {rate:g}) or lengthen training.warmup_epochs"
-    )
+    if logs:
+        logs.mkdir(parents=True, exist_ok=True)
+        (logs / TRANSFER_FILE).write_text(json.dumps(asdict(transfer), indent=1) + "\n", encoding="utf-8")

@@ -1,53 +1,96 @@
-"""Network, optimizer and weight average of one training run, and the step that moves them."""
+"""Network, optimizer and weight average of one training run, and the step that moves them on all its devices."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from efficientdet.anchors import Targets, anchors_for
-from efficientdet.config import Config, TrainingConfig
-from efficientdet.errors import ConfigError
+from efficientdet.config import Config
+from efficientdet.freeze import freeze_norms, unfrozen
 from efficientdet.model.detector import RawOutputs, build_detector, normalise, reference_name
+from efficientdet.model.layers import BatchNorm
 from efficientdet.model.losses import detection_loss, l2
-from efficientdet.schedule import LearningRate, moving_average_rate
+from efficientdet.model.variable_names import AVERAGE
+from efficientdet.optimizer import build_optimizer, clipped, learning_rate, loss_scale
+from efficientdet.schedule import moving_average_rate
+
+Losses = dict[str, tf.Tensor]
 
 
 class Trainer:
-    """What a step reads and writes; `checkpoint` holds all of it.
+    """What a step reads and writes; `state` is all of it.
 
     Args:
       config: the detector and how to train it.
       num_classes: k, without background.
       steps: length of the run, which the learning rate is planned for.
+      strategy: the devices; by default the one of TensorFlow's current scope.
 
     Raises:
       ConfigError: `training.freeze` matches no variable, or all.
     """
 
-    def __init__(self, config: Config, num_classes: int, steps: int) -> None:
+    def __init__(
+        self, config: Config, num_classes: int, steps: int, strategy: tf.distribute.Strategy | None = None
+    ) -> None:
         keras.utils.set_random_seed(config.training.seed)
-        self.config, self.num_classes = config, num_classes
-        self.model = build_detector(config, num_classes)
-        self.variables = _unfrozen(self.model, config.training.freeze)
+        self.config, self.num_classes, self.steps = config, num_classes, steps
+        self.strategy = strategy or tf.distribute.get_strategy()
+        # `preflight.check_memory` replaces `auto` by a number.
+        self.parts = 1 if config.training.accumulate == "auto" else config.training.accumulate
+        self.replicas = self.strategy.num_replicas_in_sync
+        with self.strategy.scope():
+            with _precision(config.training.precision):
+                self.model = build_detector(config, num_classes)
+            self.variables = unfrozen(self.model, config.training.freeze)
+            rate = learning_rate(config, steps)
+            self.optimizer = build_optimizer(config.training, rate)
+            self.optimizer.build(self.variables)
+            self.average = [tf.Variable(v.value, trainable=False) for v in self.variables]
+            self.positives = tf.Variable(0.0, trainable=False)
+            self._steps_done = tf.Variable(0, trainable=False, dtype=tf.int64)
         if not config.compat:
-            _freeze_norms(self.model, self.variables)
-        self.optimizer = optimizer(config.training, learning_rate(config, steps))
-        self.optimizer.build(self.variables)
-        self.average = [tf.Variable(v.value, trainable=False) for v in self.variables]
-        self.positives = tf.Variable(0.0, trainable=False)
+            freeze_norms(self.model, self.variables)
+        _set_up_norms(self.model, self.replicas)
+        self.peak_step = rate.warmup_steps
         self._anchor_boxes = anchors_for(config).boxes
-        # A flat list: object-based saving loses the state of Keras' seed generators.
-        state = [v.value for v in (*self.model.variables, *self.optimizer.variables)]
-        self.checkpoint = tf.train.Checkpoint(state=state, average=self.average, positives=self.positives)
+        self._compiled = tf.function(self.replica_step, jit_compile=True) if config.training.xla else self.replica_step
+        self.part_ways()
 
     @property
     def steps_done(self) -> int:
         """Steps behind us, those before a restart included."""
-        return int(self.optimizer.iterations.numpy())
+        return int(self._steps_done.numpy())
+
+    @property
+    def state(self) -> dict[str, tf.Variable]:
+        """Every variable by name: google/automl's for the network and its average."""
+        network = {reference_name(v): v.value for v in self.model.variables}
+        names = [reference_name(v) for v in self.variables]
+        averages = {f"{name}{AVERAGE}": average for name, average in zip(names, self.average, strict=True)}
+        optimizer = {f"optimizer/{v.path}": v.value for v in self.optimizer.variables}
+        run = {"positives": self.positives, "global_step": self._steps_done}
+        return {**network, **averages, **optimizer, **run}
+
+    def part_ways(self) -> None:
+        """Gives each replica draws of its own; to be called after every restoring of the state.
+
+        A checkpoint holds the first replica's seeds, and the others' lie a fixed way apart from them.
+        """
+        seeds = [v.value for v in self.model.variables if "seed_generator" in v.path]
+
+        def part() -> None:
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            for state in seeds:
+                state.assign(tf.stack([self.config.training.seed + tf.cast(replica, state.dtype), state[1]]))
+
+        if self.replicas > 1:
+            self.strategy.run(tf.function(part))
 
     def reset_average(self) -> None:
         """Starts the average anew from the current weights."""
@@ -60,29 +103,104 @@ class Trainer:
             for average, variable in zip(self.average, self.variables, strict=True):
                 variable.assign(average)
 
+    @contextmanager
+    def averaged(self) -> Iterator[keras.Model]:
+        """The network with its averaged weights, for as long as the context lasts."""
+        raw = [tf.identity(v.value) for v in self.variables]
+        self.use_average()
+        try:
+            yield self.model
+        finally:
+            for variable, value in zip(self.variables, raw, strict=True):
+                variable.assign(value)
+
     @tf.function(reduce_retracing=True)
-    def step(self, images: tf.Tensor, targets: Targets) -> dict[str, tf.Tensor]:
-        """One update from images `[b, H, W, 3]` 0..255 and their targets.
+    def run(self, batches: Iterator, count: tf.Tensor) -> Losses:
+        """`count` updates, each from the next global batch: every scalar of `step` as `[count]`."""
+        history = {name: tf.TensorArray(tf.float32, count) for name in self.scalars}
+        for i in tf.range(count):
+            scalars = self._everywhere(self._compiled, *next(batches))
+            history = {name: history[name].write(i, scalars[name]) for name in self.scalars}
+        return {name: values.stack() for name, values in history.items()}
+
+    @tf.function(reduce_retracing=True)
+    def step(self, images: tf.Tensor, targets: Targets) -> Losses:
+        """One update from images `[b, H, W, 3]` 0..255 and their targets; under a strategy, of each device.
 
         Returns:
-          Scalars: the losses of `detection_loss`, `l2`, their sum `total`, and `gradient_norm`, the global norm
-          after each gradient was clipped and before all were.
+          Scalars over all devices: the losses of `detection_loss`, `l2`, their sum `total`; `positives_p3` ..., the
+          anchors of a level that answer for a box; and `gradient_norm`, the global norm after each gradient was
+          clipped and before all were.
         """
-        with tf.GradientTape() as tape:
-            raw = self.model(normalise(images, self.config), training=True)
-            losses = self._losses(raw, targets, training=True)
-        gradients = tape.gradient(losses["total"], [v.value for v in self.variables])
-        gradients, norm = _clipped(gradients, self.config.training.clip_norm)
-        self.optimizer.apply(gradients, self.variables)
-        self._move_average(self.config.training.moving_average)
-        return {**losses, "gradient_norm": norm}
+        return self._everywhere(self._compiled, images, targets)
 
     @tf.function(reduce_retracing=True)
-    def evaluate(self, images: tf.Tensor, targets: Targets) -> dict[str, tf.Tensor]:
+    def evaluate(self, images: tf.Tensor, targets: Targets) -> Losses:
         """The scalar losses of a batch in inference mode; nothing moves."""
-        return self._losses(self.model(normalise(images, self.config), training=False), targets, training=False)
+        raw = self.model(normalise(images, self.config), training=False)
+        return self._losses(raw, targets, tf.reduce_sum(targets.num_positives) + 1.0, share=1.0)
 
-    def _losses(self, raw: RawOutputs, targets: Targets, training: bool) -> dict[str, tf.Tensor]:
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Names of the losses that `step` returns."""
+        overlap = ("box_iou_loss",) if self.config.training.iou_loss else ()
+        return ("loss", "class_loss", "box_loss", *overlap, "l2", "total")
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """Names of all that `step` returns."""
+        positives = (f"positives_p{level}" for level in self.config.model.architecture.levels)
+        return (*self.losses, *positives, "gradient_norm")
+
+    def _everywhere(self, function: Any, images: Any, targets: Any) -> Losses:
+        """Scalars that are the same on every replica, from the first."""
+        scalars = self.strategy.run(function, args=(images, Targets(*targets)))
+        return {name: self.strategy.experimental_local_results(value)[0] for name, value in scalars.items()}
+
+    def replica_step(self, images: tf.Tensor, targets: Targets) -> Losses:
+        """The part of one replica."""
+        normaliser = self._normaliser(targets)
+        gradients, losses = self._gradients(images, targets, normaliser)
+        gradients, scalars = _summed(gradients), _summed({**losses, **self._positives(targets)})
+        scale = loss_scale(self.optimizer)
+        gradients, norm = clipped([gradient / scale for gradient in gradients], self.config.training.clip_norm)
+        self.optimizer.apply([gradient * scale for gradient in gradients], self.variables)
+        self._move_average(self.config.training.moving_average)
+        self._steps_done.assign_add(1)
+        return {**scalars, "gradient_norm": norm}
+
+    def _positives(self, targets: Targets) -> Losses:
+        """Anchors that answer for a box, by level."""
+        levels = zip(self.config.model.architecture.levels, targets.classes, strict=True)
+        return {f"positives_p{level}": tf.reduce_sum(tf.cast(classes >= 0, tf.float32)) for level, classes in levels}
+
+    def _gradients(self, images: tf.Tensor, targets: Targets, normaliser: tf.Tensor) -> tuple[list[tf.Tensor], Losses]:
+        """This replica's share of gradients and losses, part by part."""
+        parts = self.parts
+        if parts == 1:
+            return self._part(images, targets, normaliser, 1.0 / self.replicas)
+        images, targets = (_in_parts(tensors, parts) for tensors in (images, targets))
+        gradients = [tf.zeros_like(v.value) for v in self.variables]
+        losses = {name: tf.constant(0.0) for name in self.losses}
+        for i in tf.range(parts):
+            part = tf.nest.map_structure(lambda tensor, i=i: tensor[i], (images, targets))
+            more, more_losses = self._part(part[0], part[1], normaliser, 1.0 / (self.replicas * parts))
+            gradients = [old + new for old, new in zip(gradients, more, strict=True)]
+            losses = {name: losses[name] + more_losses[name] for name in losses}
+        return gradients, losses
+
+    def _part(
+        self, images: tf.Tensor, targets: Targets, normaliser: tf.Tensor, share: float
+    ) -> tuple[list[tf.Tensor], Losses]:
+        with tf.GradientTape() as tape:
+            raw = self.model(normalise(images, self.config), training=True)
+            losses = self._losses(raw, targets, normaliser, share)
+            scaled = self.optimizer.scale_loss(losses["total"])
+        # Zero where a variable takes no part: blocks of a backbone above the pyramid's last level.
+        unused = tf.UnconnectedGradients.ZERO
+        return tape.gradient(scaled, [v.value for v in self.variables], unconnected_gradients=unused), losses
+
+    def _losses(self, raw: RawOutputs, targets: Targets, normaliser: tf.Tensor, share: float) -> Losses:
         settings = self.config.training
         losses = detection_loss(
             raw,
@@ -96,78 +214,58 @@ class Trainer:
             iou_loss=settings.iou_loss,
             iou_loss_weight=settings.iou_loss_weight,
             anchor_boxes=self._anchor_boxes,
-            normaliser=self._normaliser(targets, training),
+            normaliser=normaliser,
         )
-        decay = l2(self.variables, settings.weight_decay)
+        decay = l2(self.variables, settings.weight_decay) * share
         return {**losses, "l2": decay, "total": losses["loss"] + decay}
 
-    def _normaliser(self, targets: Targets, training: bool) -> tf.Tensor:
-        """The positive anchors of the batch plus one, or their running mean, which starts at the first batch's."""
-        count = tf.reduce_sum(targets.num_positives) + 1.0
+    def _normaliser(self, targets: Targets) -> tf.Tensor:
+        """The positive anchors of the global batch plus one, or their running mean, which starts at the first's."""
+        count = _summed(tf.reduce_sum(targets.num_positives)) + 1.0
         momentum = self.config.training.positives_momentum
-        if not momentum or not training:
+        if not momentum:
             return count
-        return self.positives.assign(
-            tf.where(self.positives > 0, momentum * self.positives + (1 - momentum) * count, count)
-        )
+        running = momentum * self.positives + (1 - momentum) * count
+        self.positives.assign(tf.where(self.positives > 0, running, count))
+        return tf.identity(self.positives)
 
     def _move_average(self, decay: float) -> None:
-        rate = moving_average_rate(decay, tf.cast(self.optimizer.iterations.value, tf.float32) - 1)
+        rate = moving_average_rate(decay, tf.cast(self._steps_done, tf.float32))
         for average, variable in zip(self.average, self.variables, strict=True):
             average.assign_sub((average - variable.value) * rate)
 
 
-def optimizer(training: TrainingConfig, rate: LearningRate) -> keras.optimizers.Optimizer:
-    """SGD with momentum, or Adam whose first decay rate is the momentum."""
-    if training.optimizer == "adam":
-        return keras.optimizers.Adam(rate, beta_1=training.momentum)
-    return keras.optimizers.SGD(rate, momentum=training.momentum)
+def _summed(values: Any) -> Any:
+    """Tensors added up over the replicas."""
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def learning_rate(config: Config, steps: int) -> LearningRate:
-    """The configured schedule over `steps`, the epochs being as long as the steps allow."""
-    training = config.training
-    peak = training.learning_rate * training.batch_size / 64
-    per_epoch = steps / training.epochs
-    return LearningRate(
-        training.schedule,
-        peak=peak,
-        warmup_init=peak / 10 if training.warmup_init is None else training.warmup_init,
-        warmup_steps=min(round(training.warmup_epochs * per_epoch), steps - 1),
-        total_steps=steps,
-        drop_steps=tuple(round(epoch * per_epoch) for epoch in training.drop_epochs),
-        power=training.power,
-        compat=config.compat,
-    )
+def _in_parts(tensors: Any, parts: int) -> Any:
+    """`[b, ...]` as `[parts, b / parts, ...]`, in a nest of tensors."""
+    return tf.nest.map_structure(lambda t: tf.reshape(t, [parts, t.shape[0] // parts, *t.shape[1:]]), tensors)
 
 
-def _unfrozen(model: keras.Model, expression: str | None) -> list[keras.Variable]:
-    """Trainable variables whose google/automl name the expression does not match from its start."""
-    if not expression:
-        return list(model.trainable_variables)
-    kept = [v for v in model.trainable_variables if not re.match(expression, reference_name(v))]
-    if not kept or len(kept) == len(model.trainable_variables):
-        what = "everything" if not kept else "nothing"
-        example = reference_name(model.variables[0])
-        raise ConfigError(f"training.freeze={expression!r}: matches {what}; names look like {example}")
-    return kept
+@contextmanager
+def _precision(name: str) -> Iterator[None]:
+    """Layers built within compute in float32, or in 16 bits with weights in float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name if name == "float32" else f"mixed_{name}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def _freeze_norms(model: keras.Model, unfrozen: list[keras.Variable]) -> None:
-    """Stops the moving statistics of every normalisation whose scale is frozen."""
-    moving = {id(v) for v in unfrozen}
+def _set_up_norms(model: keras.Model, replicas: int) -> None:
+    """Makes normalisations use the statistics of the global batch, on a single device by TensorFlow's kernel."""
     for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization) and id(layer.gamma) not in moving:
-            layer.trainable = False
+        if isinstance(layer, BatchNorm):
+            layer.synchronized, layer.replicas = replicas > 1, replicas
+            layer.kernel = _fused_norm if replicas == 1 else None
 
 
-def _clipped(gradients: Sequence[tf.Tensor], norm: float) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """Each gradient cut to `norm`, then all of them together, as google/automl does; and the norm between."""
-    # As one vector: a sum of hundreds of scalars would be compiled into the update of every variable by XLA.
-    norms = tf.stack([tf.norm(gradient) for gradient in gradients])
-    if not norm:
-        return list(gradients), tf.norm(norms)
-    shares = norm / tf.maximum(norms, norm)
-    between = tf.norm(norms * shares)
-    scales = tf.unstack(shares * (norm / tf.maximum(between, norm)))
-    return [gradient * scale for gradient, scale in zip(gradients, scales, strict=True)], between
+def _fused_norm(
+    inputs: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, scale, shift, epsilon=epsilon)
+    return outputs, mean, variance

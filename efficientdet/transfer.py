@@ -140,6 +140,8 @@ def _compare_heads(
     weights: Weights, variables: Variables, ours: Sequence[str], theirs: Sequence[str | None] | None, path: str | Path
 ) -> _Plan:
     """What of the last layers can be loaded, given the class names of both sides."""
+    for layer in (CLASS_LAYER, BOX_LAYER):
+        _check_layer(weights, layer, path)
     skipped = _absent(weights, variables)
     anchors = anchors_there = _outputs(variables, BOX_LAYER) // 4
     if f"{BOX_LAYER}/bias" in weights:
@@ -155,6 +157,20 @@ def _compare_heads(
         return _Plan(skipped, columns)
     reason = "class names: none in common" if theirs else f"class count: {count} there, {len(ours)} here"
     return _Plan(skipped | _fresh(variables, CLASS_LAYER, reason))
+
+
+def _check_layer(weights: Weights, layer: str, path: str | Path) -> None:
+    """Raises ModelError when the kernel and the bias of a last layer contradict each other."""
+    bias = weights.get(f"{layer}/bias")
+    kernel = next((weights[n] for leaf in BY_CLASS[:2] if (n := f"{layer}/{leaf}") in weights), None)
+    if bias is None or kernel is None:
+        return
+    if bias.ndim != 1 or not bias.size or kernel.ndim != 4 or kernel.shape[-1] != len(bias):
+        raise ModelError(
+            f"{path}: {layer} is damaged: its bias is {bias.shape} beside a kernel of {kernel.shape}; copy it again"
+        )
+    if layer == BOX_LAYER and len(bias) % 4:
+        raise ModelError(f"{path}: {layer}/bias has {len(bias)} values, not four per anchor; copy it again")
 
 
 def _absent(weights: Weights, variables: Variables) -> dict[str, str]:
@@ -212,6 +228,8 @@ def _fitting(weights: Weights, shapes: Mapping[str, Shape], path: str | Path, mo
             f"{path}: does not fit {model}: {first} is {there} ({len(missing)} of {len(shapes)} variables missing, "
             f"{len(other)} of another shape); {_hint(weights, model)}set model.name and its settings as it was trained"
         )
+    if odd := [name for name in shapes if weights[name].dtype.kind not in "fiu" and weights[name].dtype != "bfloat16"]:
+        raise ModelError(f"{path}: {odd[0]} holds {weights[odd[0]].dtype}, not numbers of a network; copy it again")
     values = {name: np.asarray(weights[name], np.float32) for name in shapes}
     for name, value in values.items():
         if not np.isfinite(value).all():

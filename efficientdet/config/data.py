@@ -36,6 +36,12 @@ class DataConfig(Settings):
         None, description="Learnt augmentation policy for detection (arXiv 1906.11172), or randaug (1909.13719)."
     )
     grid_mask: bool = Field(False, description="Hide a grid of squares in half of the training images (2001.04086).")
+    mosaic: float = Field(
+        0.0, ge=0, le=1, description="Probability that a training image is made of four (arXiv 2004.10934)."
+    )
+    mixup: float = Field(
+        0.0, ge=0, le=1, description="Probability that a training image is blended with another (arXiv 1902.04103)."
+    )
     skip_crowd: bool = Field(True, description="Leave crowd boxes out of the training targets.")
 
     @model_validator(mode="after")

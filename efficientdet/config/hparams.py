@@ -35,7 +35,6 @@ NAMES = {
     "apply_bn_for_resampling": "model.resample_bn",
     "conv_after_downsample": "model.conv_after_downsample",
     "conv_bn_act_pattern": "model.conv_bn_act",
-    "survival_prob": "model.head_survival",
     "heads": "model.heads",
     "seg_num_classes": "model.segmentation_classes",
     "num_classes": "data.num_classes",
@@ -51,7 +50,6 @@ NAMES = {
     "num_epochs": "training.epochs",
     "batch_size": "training.batch_size",
     "train_batch_size": "training.batch_size",
-    "optimizer": "training.optimizer",
     "momentum": "training.momentum",
     "learning_rate": "training.learning_rate",
     "lr_decay_method": "training.schedule",
@@ -70,7 +68,14 @@ NAMES = {
     "iou_loss_weight": "training.iou_loss_weight",
     "var_freeze_expr": "training.freeze",
     "grad_checkpoint": "training.grad_checkpoint",
+    "map_freq": "training.eval_epochs",
     "tf_random_seed": "training.seed",
+    "tpu": "training.tpu",
+    "gcp_project": "training.gcp_project",
+    "tpu_zone": "training.tpu_zone",
+    "use_xla": "training.xla",
+    "loss_scale": "training.loss_scale",
+    "steps_per_execution": "training.steps_per_execution",
     "tflite_max_detections": "nms.max_detections",
 }
 NMS_NAMES = {
@@ -84,10 +89,11 @@ NMS_NAMES = {
 # Options with one value here, and what to do instead of another (docs/decisions/0009).
 FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
     "data_format": (("channels_last",), "images are channels-last throughout; leave it out"),
-    "scale_range": ((False,), "set mean_rgb=127.5 and stddev_rgb=127.5 for an input of -1..1"),
-    "strategy": ((None, ""), "training runs on one device; leave it out"),
-    "mixed_precision": ((False,), "training is in float32; leave it out"),
-    "loss_scale": ((None,), "training is in float32, which needs no loss scale; leave it out"),
+    "scale_range": (
+        (False,),
+        "it stretches the normalised input once more; see docs/decisions/0009 for the mean_rgb and "
+        "stddev_rgb that do the same",
+    ),
     "backbone_config": ((None,), "name a published backbone in backbone_name"),
     "dataset_type": ((None, "tfrecord"), "examples are TFRecords; leave it out"),
     "nms_configs.pyfunc": ((False,), "suppression is part of the network; leave it out"),
@@ -100,7 +106,6 @@ WITHOUT_EFFECT = {
     "skip_mismatch": "only prediction layers of another size are skipped",
     "ckpt_var_scope": "checkpoints are read by name",
     "use_keras_model": "there is one implementation",
-    "map_freq": "evaluation is a step of its own",
     "sample_image": "pictures come from the evaluation split",
     "img_summary_steps": "pictures come with every checkpoint",
     "save_freq": "set training.checkpoint_steps",
@@ -110,7 +115,6 @@ WITHOUT_EFFECT = {
         ("debug", "eval_samples", "mode", "model_dir", "num_shards", "profile", "steps_per_epoch", "val_json_file"),
         "it belongs to a run, not to the detector",
     ),
-    "steps_per_execution": "every step is reported",
 }
 
 
@@ -121,7 +125,8 @@ def translate(values: Mapping[str, Any]) -> dict[str, Any]:
     meaning here, with the remedy.
     """
     ours = {key: value for key, value in values.items() if key not in _THEIRS}
-    for key, value in values.items():
+    # The strategy first: on it hangs what mixed precision means.
+    for key, value in sorted(values.items(), key=lambda item: item[0] != "strategy"):
         if key in _THEIRS and key != "nms_configs":
             _put(ours, key, NAMES.get(key), value)
     # Last, because the number of detections has a second name, for TFLite only, with a default in every saved config.
@@ -161,7 +166,6 @@ _MEANING_OF_NULL = {
     "model.weights": None,
     "model.backbone_weights": None,
     "model.fusion": "fastattn",
-    "model.head_survival": None,
 }
 
 
@@ -207,10 +211,34 @@ def _drop(index: int) -> Callable[[Any, Mapping[str, Any]], dict[str, Any]]:
     return drop
 
 
+def _optimizer(value: Any, _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"training.optimizer": value.lower() if isinstance(value, str) else value}
+
+
+def _survival(value: Any, _: Mapping[str, Any]) -> dict[str, Any]:
+    """Theirs is off at 0."""
+    return {"model.head_survival": value or None}
+
+
+def _strategy(value: Any, _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"training.strategy": {"multi-gpus": "gpus", "": None}.get(value, value)}
+
+
+def _mixed_precision(value: Any, ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Theirs is bfloat16 on a TPU and float16 elsewhere."""
+    training = ours.get("training") or {}
+    on_tpu = isinstance(training, Mapping) and training.get("strategy") == "tpu"
+    return {"training.precision": ("bfloat16" if on_tpu else "float16") if value else "float32"}
+
+
 _CONVERSIONS: dict[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]] = {
     "fpn_name": _fpn_name,
     "fpn_config": _fpn_config,
     "positives_momentum": _positives_momentum,
+    "optimizer": _optimizer,
+    "survival_prob": _survival,
+    "strategy": _strategy,
+    "mixed_precision": _mixed_precision,
     "first_lr_drop_epoch": _drop(0),
     "second_lr_drop_epoch": _drop(1),
 }

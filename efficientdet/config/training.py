@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from efficientdet.settings import Settings
 
@@ -15,7 +16,28 @@ class TrainingConfig(Settings):
 
     epochs: float = Field(300, gt=0, description="Passes over the training split.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many steps, whatever the epochs say.")
-    batch_size: int = Field(64, ge=1, le=65_536, description="Images per step, over all devices.")
+    batch_size: int = Field(
+        64, ge=1, le=65_536, description="Images per step, over all devices; auto: 64, in parts that fit into memory."
+    )
+    accumulate: int | Literal["auto"] = Field(
+        1, description="Parts that a device works its share of a step through one by one; auto: as memory asks for."
+    )
+    strategy: Literal["gpus", "workers", "tpu"] | None = Field(
+        None, description="One device; all GPUs of a machine; all workers of TF_CONFIG; or a TPU."
+    )
+    tpu: str | None = Field(None, description="Name or grpc:// address of the TPU; none: the one of this machine.")
+    gcp_project: str | None = Field(None, description="Google Cloud project of the TPU; none: this machine's.")
+    tpu_zone: str | None = Field(None, description="Zone of the TPU; none: this machine's.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="What the network computes in; weights and losses are float32 always."
+    )
+    loss_scale: float | None = Field(
+        None, ge=1, description="First scale of float16's gradients, halved and doubled as they allow; none: 2**15."
+    )
+    xla: bool = Field(False, description="Compile the step with XLA; on a TPU it is always. Slow on CPUs.")
+    steps_per_execution: int = Field(
+        1, ge=1, le=10_000, description="Steps between two looks at the losses, at files and signals."
+    )
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="SGD with momentum, or Adam.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD, first decay rate of Adam.")
     learning_rate: float = Field(0.08, gt=0, le=10, description="Peak rate for a batch of 64; scaled by batch_size/64.")
@@ -52,8 +74,47 @@ class TrainingConfig(Settings):
         False, description="Recompute activations in the backward pass: less memory, about a third more time."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, order and augmentation.")
+    deterministic: bool = Field(
+        True, description="The same weights, bit for bit, whenever the same run is repeated on the same device."
+    )
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(3, ge=1, le=100, description="How many checkpoints stay on disk.")
+    keep_checkpoints: int = Field(3, ge=1, le=100, description="How many checkpoints stay on disk, besides the best.")
+    eval_epochs: float = Field(
+        5, ge=0, description="Epochs between looks at the AP of the whole eval split, one at the end too; 0: none."
+    )
+    patience: int | None = Field(None, ge=1, description="Stop after so many looks without a better AP; none: never.")
+    result: Literal["last", "best"] = Field(
+        "last", description="Weights that a run ends with: the last, or best by AP."
+    )
+    preflight: bool = Field(True, description="Try out data, memory and learning rate before the first step.")
+    profile_steps: tuple[int, int] | None = Field(
+        None, description="First and last step to record for TensorBoard's profiler; none: no profile."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("batch_size") == "auto":
+            values = {**values, "accumulate": "auto"}
+            del values["batch_size"]
+        return values
+
+    @model_validator(mode="after")
+    def _possible(self) -> TrainingConfig:
+        if isinstance(self.accumulate, int) and (self.accumulate < 1 or self.batch_size % self.accumulate):
+            raise ValueError(
+                f"training.accumulate={self.accumulate}: must divide training.batch_size={self.batch_size}"
+            )
+        if self.drop_epochs[0] > self.drop_epochs[1]:
+            raise ValueError(
+                f"training.drop_epochs={self.drop_epochs}: the second drop comes before the first; swap them"
+            )
+        if (self.patience or self.result == "best") and not self.eval_epochs:
+            name = "patience" if self.patience else "result"
+            raise ValueError(f"training.{name}: needs an AP to go by; set training.eval_epochs, to 1 say")
+        if self.strategy == "tpu" and self.precision == "float16":
+            raise ValueError("training.precision=float16: TPUs compute in bfloat16 or float32; set bfloat16")
+        return self
 
     @field_validator("freeze")
     @classmethod

@@ -14,6 +14,7 @@ from efficientdet.config import DataConfig
 from efficientdet.data.autoaugment import autoaugment
 from efficientdet.data.grid_mask import random_grid_mask
 from efficientdet.data.image_ops import has_area
+from efficientdet.data.scene import Scene
 from efficientdet.letterbox import paste
 
 
@@ -25,8 +26,8 @@ def augment(
     pad: Sequence[float],
     config: DataConfig,
     seed: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """What the network trains on.
+) -> Scene:
+    """What the network sees of one image.
 
     Args:
       image: `[h, w, 3]` uint8.
@@ -35,15 +36,14 @@ def augment(
       pad: the colour of what the image does not cover.
 
     Returns:
-      The image `[H, W, 3]` float32, its boxes in network pixels and their classes, without the boxes
-      that left the image.
+      The image `[H, W, 3]` float32, its boxes in network pixels and their classes. Boxes are cut at the border;
+      those without area after that are left out, and no others, in their order.
     """
     flip_seed, scale_seed, light_seed, grid_seed, policy_seed = tf.unstack(tf.random.split(seed, 5))
     if config.grid_mask:
         image = random_grid_mask(image, grid_seed)
     if config.autoaugment:
         image, boxes = autoaugment(image, boxes, config.autoaugment, policy_seed)
-    image = tf.cast(image, tf.float32)
     if config.flip:
         image, boxes = random_flip(image, boxes, flip_seed)
     jitter = (config.jitter_min, config.jitter_max)
@@ -51,7 +51,7 @@ def augment(
     if config.brightness:
         image = random_light(image, config.brightness, light_seed)
     present = has_area(boxes)
-    return image, tf.boolean_mask(boxes, present), tf.boolean_mask(classes, present)
+    return Scene(image, tf.boolean_mask(boxes, present), tf.boolean_mask(classes, present))
 
 
 def random_flip(image: tf.Tensor, boxes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -60,7 +60,8 @@ def random_flip(image: tf.Tensor, boxes: tf.Tensor, seed: tf.Tensor) -> tuple[tf
     ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=-1)
     mirrored = tf.stack([ymin, width - xmax, ymax, width - xmin], axis=-1)
     flip = tf.random.stateless_uniform([], seed) < 0.5
-    return tf.where(flip, image[:, ::-1], image), tf.where(flip, mirrored, boxes)
+    # Slices with a step copy element by element.
+    return tf.cond(flip, lambda: (tf.reverse(image, [1]), mirrored), lambda: (image, boxes))
 
 
 def random_light(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
@@ -104,7 +105,9 @@ def scale_crop(
     scaled = tf.maximum(tf.cast(original * scale, tf.int32), 1)
     offset = tf.cast(tf.cast(tf.maximum(scaled - size, 0), tf.float32) * offsets, tf.int32)
     window = tf.minimum(scaled, size)
-    image = tf.image.resize(image, scaled)[offset[0] : offset[0] + window[0], offset[1] : offset[1] + window[1]]
+    # Twice as fast as from uint8, and the same.
+    resized = tf.image.resize(tf.cast(image, tf.float32), scaled)
+    image = resized[offset[0] : offset[0] + window[0], offset[1] : offset[1] + window[1]]
     # Whole pixels of the scaled image and not `scale`: that is how far the content really moved.
     moved = boxes * tf.tile(tf.cast(scaled, tf.float32) / original, [2]) - tf.tile(tf.cast(offset, tf.float32), [2])
     return paste(image, size, pad), tf.clip_by_value(moved, 0.0, tf.tile(tf.cast(window, tf.float32), [2]))

@@ -32,7 +32,7 @@ def read_h5(path: str | Path) -> dict[str, NDArray[Any]]:
                     "give the folder of a trained detector, or a file of Keras 2"
                 )
             return {name: np.asarray(value) for name, value in _named(root)}
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise ModelError(f"{path}: not a readable Keras .h5 file ({error}); copy it again") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,17 +32,34 @@ class BatchNorm(keras.layers.BatchNormalization):
     """Batch normalisation of `[b, h, w, c]` whose training step equals TensorFlow's fused kernel.
 
     Keras normalises by x * scale + (beta - mean * scale), which loses digits where the mean is large, and moves
-    the variance by the batch's own; the kernel, and so the reference, by the unbiased estimate.
+    the variance by the batch's own; the kernel, and so the reference, by the unbiased estimate. Statistics are in
+    float32 whatever the network computes in.
+
+    Attributes:
+      replicas: devices that share a batch; with `synchronized` they normalise by the statistics of all of it.
+      kernel: a backend's own normalisation in training, faster than the same in single operations: from inputs,
+        scale `[c]`, shift `[c]` and epsilon to the outputs, the batch's mean `[c]` and its unbiased variance `[c]`.
     """
+
+    def __init__(self, name: str | None = None, **settings: Any) -> None:
+        # Else a network of lower precision would round scale and shift, and the moving statistics with them.
+        super().__init__(name=name, autocast=False, **settings)
+        self.replicas = 1
+        self.kernel: Callable[..., tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]] | None = None
 
     def call(
         self, inputs: keras.KerasTensor, training: bool | None = None, mask: keras.KerasTensor | None = None
     ) -> keras.KerasTensor:
         if not (training and self.trainable):
             return super().call(inputs, training=False, mask=mask)
+        if self.kernel is not None:
+            outputs, mean, variance = self.kernel(inputs, self.gamma, self.beta, self.epsilon)
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance)
+            return outputs
         values = ops.cast(inputs, "float32")
         mean, variance = self._moments(values, mask)
-        count = ops.cast(ops.prod(ops.shape(values)[:-1]), "float32")
+        count = ops.cast(ops.prod(ops.shape(values)[:-1]) * self.replicas, "float32")
         self._move(self.moving_mean, mean)
         self._move(self.moving_variance, variance * (count / ops.maximum(count - 1.0, 1.0)))
         scaled = (values - mean) * (self.gamma * ops.rsqrt(variance + self.epsilon)) + self.beta

@@ -31,9 +31,13 @@ def newest_checkpoint(folder: Path) -> Path:
       ModelError: that file is damaged or names a checkpoint that is not there, or no file says which is meant.
     """
     if (folder / "checkpoint").is_file():
-        state = tf.train.get_checkpoint_state(str(folder))
+        unreadable = f"{folder / 'checkpoint'}: cannot be read; give the path of one .index file instead"
+        try:
+            state = tf.train.get_checkpoint_state(str(folder))
+        except ValueError as error:
+            raise ModelError(unreadable) from error
         if state is None or not state.model_checkpoint_path:
-            raise ModelError(f"{folder / 'checkpoint'}: cannot be read; give the path of one .index file instead")
+            raise ModelError(unreadable)
         named = Path(state.model_checkpoint_path)
         # A folder that was moved still names its old place.
         for prefix in (named, folder / named.name):
@@ -64,6 +68,8 @@ def read_checkpoint(prefix: str | Path) -> dict[str, NDArray[Any]]:
     Raises:
       ModelError: files are missing, cut short or damaged.
     """
+    if odd := sorted(set(str(prefix)) & set("*?[]")):
+        raise ModelError(f"{prefix}: TensorFlow takes {' '.join(odd)} for a pattern; copy it to a path without")
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         keys = reader.get_variable_to_shape_map()

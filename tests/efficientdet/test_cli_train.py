@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from efficientdet.cli import cli
-from efficientdet.cli_train import detector_config
+from efficientdet.cli_train import detector_config, train
 from efficientdet.config import Config
 from efficientdet.label_map import LabelMap
 
@@ -90,9 +90,12 @@ def test_their_command_trains_and_goes_on(
     assert again.exit_code == 0, again.exception
     assert again.stdout == answer.stdout
     assert f"going on from step 2 of {tmp_path}/finetune/checkpoints/step-2" in again.stderr
-    other = run(*command, "--num_epochs=2")
+    other = run(*command, "--tf_random_seed=2")
     assert other.exit_code == 1
-    assert "config.yaml: is of another run (training.epochs is 1.0 there, 2.0 here)" in str(other.exception)
+    assert "config.yaml: is of another run (training.seed is 0 there, 2 here)" in str(other.exception)
+    longer = run(*command, "--num_epochs=2")
+    assert longer.exit_code == 0, longer.exception
+    assert longer.stdout == f"{detector}: the detector after 4 steps\n"
 
 
 def test_options_win_over_hparams_and_these_over_the_defaults(tmp_path: Path) -> None:
@@ -107,6 +110,28 @@ def test_options_win_over_hparams_and_these_over_the_defaults(tmp_path: Path) ->
     assert detector_config(",".join(["batch_size=8"] * 400), {}).training.batch_size == 8  # longer than any path
     (tmp_path / "ours.yaml").write_text(config.to_yaml())
     assert detector_config(str(tmp_path / "ours.yaml"), {}) == config
+
+
+def test_every_flag_of_their_program_is_understood() -> None:
+    flags = ["--use_xla", "--nouse_xla", "--use_xla=false", "--debug", "--nodebug", "--profile", "--tf_random_seed=3"]
+    flags += ["--tpu=t", "--gcp_project=p", "--tpu_zone=z", "--eval_master=", "--eval_name=e", "--worker=a:1"]
+    flags += [
+        "--worker_index=0",
+        "--num_cores=8",
+        "--use_fake_data",
+        "--nouse_fake_data",
+        "--strategy=",
+        "--mode=train",
+    ]
+    flags += ["--steps_per_execution=2", "--batch_size=auto", "--val_json_file=x", "--eval_samples=5"]
+    context = train.make_context("train", ["--train_file_pattern=x", "--model_dir=y", *flags])
+    flags = {
+        n: v for n, v in context.params.items() if n not in ("train_file_pattern", "val_file_pattern", "model_dir")
+    }
+    training = detector_config(flags.pop("hparams"), flags).training
+    assert (training.seed, training.steps_per_execution, training.eval_epochs) == (3, 2, 0)
+    assert (training.tpu, training.gcp_project, training.tpu_zone, training.strategy) == ("t", "p", "z", None)
+    assert (training.xla, training.accumulate, training.profile_steps) == (False, "auto", (10, 20))
 
 
 SHARDS, EVERYTHING = "--train-file-pattern={shards}/Split-train/*", "--backbone-ckpt=null"
@@ -129,7 +154,12 @@ SHARDS, EVERYTHING = "--train-file-pattern={shards}/Split-train/*", "--backbone-
         ([SHARDS, "--backbone-ckpt={tmp}/none"], "{tmp}/none: there is no checkpoint, which model.backbone_weights"),
         ([SHARDS, "--model_name=efficientdet-d9"], "no such architecture"),
         ([SHARDS, "--batch_size=0"], "training.batch_size=0"),
-        ([SHARDS, "--strategy=gpus"], "strategy='gpus' is not supported: training runs on one device"),
+        ([SHARDS, "--strategy=gpu"], "training.strategy='gpu': Input should be 'gpus', 'workers' or 'tpu'"),
+        ([SHARDS, "--mode=eval"], "--mode=eval: training and judging are two commands; use `efficientdet evaluate`"),
+        (
+            [SHARDS, "--label-map={tmp}/three"],
+            "but the label map has 3 classes, 1 to 3; give the label map that",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -137,6 +167,8 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     (tmp_path / "plain.tfrecord").write_bytes(b"plain")
     (tmp_path / "cut.gz").write_bytes((digit_shards / "Split-train/data-0-of-2.gz").read_bytes()[:3000])
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three/label_map.json").write_text(LabelMap.from_names(["a", "b", "c"]).to_json())
     places = {"shards": digit_shards, "tmp": tmp_path}
     answer = run("--model-dir", tmp_path / "out", EVERYTHING, *(word.format(**places) for word in words))
     assert answer.exit_code == 1

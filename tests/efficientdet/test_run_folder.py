@@ -32,7 +32,12 @@ def begin(run: RunFolder) -> None:
 def test_what_is_trained_is_written_down(run: RunFolder) -> None:
     assert Config.load(run.path / "config.yaml") == CONFIG
     assert LabelMap.load(run.path) == LABELS
-    assert sorted(path.name for path in run.path.iterdir()) == ["config.yaml", "examples.json", "label_map.json"]
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        ".lock",
+        "config.yaml",
+        "examples.json",
+        "label_map.json",
+    ]
     assert (run.steps, run.begun) == (0, False)
     begin(run)
     assert (run.steps, run.begun) == (1000, True)
@@ -52,7 +57,12 @@ def test_what_never_began_may_be_corrected(run: RunFolder) -> None:
 @pytest.mark.parametrize(
     ("config", "labels", "shards", "says"),
     [
-        (CONFIG.override("training.epochs=5"), LABELS, SHARDS, "config.yaml: is of another run (training.epochs is"),
+        (
+            CONFIG.override("training.seed=5"),
+            LABELS,
+            SHARDS,
+            "config.yaml: is of another run (training.seed is 0 there",
+        ),
         (CONFIG, LabelMap.from_names(["cat"]), SHARDS, "label_map.json: is of another run; name another folder"),
         (CONFIG, LABELS, {"/data/Split-train/a.gz": 9}, "(Split-train/a.gz is 10 there, 9 here)"),
     ],
@@ -64,6 +74,13 @@ def test_another_run_is_refused(
     with pytest.raises(ConfigError, match=re.escape(says)):
         run.claim(config, labels, shards)
     assert Config.load(run.path / "config.yaml") == CONFIG
+
+
+def test_a_run_may_go_on_for_longer_and_elsewhere(run: RunFolder) -> None:
+    begin(run)
+    longer = CONFIG.override("training.epochs=500,training.eval_epochs=1,training.strategy=gpus")
+    run.claim(longer, LABELS, SHARDS)
+    assert Config.load(run.path / "config.yaml") == longer
 
 
 def test_a_finished_run_without_its_config_is_no_place_to_train(run: RunFolder) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from efficientdet.checkpoint import load_detector, save_detector
 from efficientdet.config import Config, DataConfig, TrainingConfig
+from efficientdet.data.input_pipeline import step_ids
 from efficientdet.errors import ConfigError, ModelError
+from efficientdet.evaluate import Evaluation
 from efficientdet.label_map import Label, LabelMap
 from efficientdet.model.detector import build_detector
 from efficientdet.train import TRANSFER_FILE, check_classes, total_steps, train
@@ -20,7 +22,7 @@ from efficientdet.train import TRANSFER_FILE, check_classes, total_steps, train
 TINY = Config().override(
     "model.image_size=64,model.backbone_weights=null,training.batch_size=2,training.max_steps=4,"
     "training.checkpoint_steps=2,training.learning_rate=0.1,training.warmup_epochs=0,"
-    "model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1"
+    "model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1,training.eval_epochs=0,training.preflight=false"
 )
 
 
@@ -29,17 +31,18 @@ def run(shards: Path, folder: Path, config: Config = TINY):
     return train(config, LabelMap.load(shards), *patterns, checkpoints=folder / "ckpt", logs=folder / "logs")
 
 
-def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(digit_shards, tmp_path, caplog):
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(digit_shards, tmp_path, caplog):
     unbroken = run(digit_shards, tmp_path)
-    # What a kill after step 3 leaves: the checkpoint of step 2, and half of the next one.
-    state = tf.train.CheckpointManager(tf.train.Checkpoint(), str(tmp_path / "ckpt"), max_to_keep=3)
-    assert [Path(path).name for path in state.checkpoints] == ["step-2", "step-4"]
+    # What a kill after step 3 may leave: the checkpoint of step 2, and half of the next one.
+    assert sorted(path.name for path in (tmp_path / "ckpt").glob("*.index")) == ["step-2.index", "step-4.index"]
     data = tmp_path / "ckpt/step-4.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:1000])
     with caplog.at_level(logging.INFO):
         resumed = run(digit_shards, tmp_path)
-    assert "step-4: damaged checkpoint skipped" in caplog.text
+    assert "step-4: cannot be read" in caplog.text
+    assert "damaged checkpoint skipped" in caplog.text
     assert "going on from step 2" in caplog.text
+    # The seeds of stochastic depth included, which lite0 trains with.
     for one, other in zip(unbroken.variables, resumed.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
     assert list((tmp_path / "logs").glob("events.*"))
@@ -53,10 +56,37 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(digit_shards, tmp
             np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
+def test_the_best_by_ap_is_kept_and_returned(digit_shards, tmp_path, caplog):
+    """Four looks at the AP, on which the last weights need not be best; then the run stops for lack of progress."""
+    config = TINY.override(
+        "training.eval_epochs=0.17,training.result=best,training.patience=2,training.max_steps=8,training.steps_per_execution=3"
+    )
+    with caplog.at_level(logging.INFO):
+        best = run(digit_shards, tmp_path, config)
+    entries = [json.loads(line) for line in (tmp_path / "ckpt/scores.jsonl").read_text().splitlines()]
+    aps = [entry["AP"] for entry in entries]
+    first_best = entries[aps.index(max(aps))]["step"]
+    assert [path.name for path in (tmp_path / "ckpt").glob("best-*.index")] == [f"best-{first_best}.index"]
+    if "no better AP in 2 looks" in caplog.text:
+        assert len(aps) - 1 - aps.index(max(aps)) == 2
+    else:
+        assert entries[-1]["step"] == 8
+    scores = Evaluation(best, config, 10, str(digit_shards / "Split-eval/*"))()
+    assert scores.images == 4
+    assert scores.metrics["AP"] == pytest.approx(max(aps), abs=1e-6)
+
+
 def test_a_diverging_run_stops_with_the_remedy(digit_shards, tmp_path):
-    config = TINY.override("training.box_loss_weight=1e39")  # beyond float32
-    with pytest.raises(ModelError, match=r"step 1: loss, total is not finite; .*lower training.learning_rate"):
+    config = TINY.override("training.box_loss_weight=1e39,training.preflight=false")  # beyond float32
+    with pytest.raises(ModelError) as caught:
         run(digit_shards, tmp_path, config)
+    ids = step_ids(str(digit_shards / "Split-train/*"), config, 1)
+    assert re.fullmatch(
+        rf"step 1: loss, total.* is not finite, on the images {', '.join(ids)}; the last checkpoint is kept, "
+        r"lower training.learning_rate \(now 0.1\) or lengthen training.warmup_epochs",
+        str(caught.value),
+    )
+    assert not list((tmp_path / "ckpt").glob("*.index"))
 
 
 def test_a_folder_without_weights_is_named(tmp_path):

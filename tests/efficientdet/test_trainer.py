@@ -57,7 +57,7 @@ def test_three_steps_equal_the_reference(golden, close, name: str):
     for theirs, ours in LOSSES.items():
         close(losses[ours], arrays[f"test_step/{theirs}"], f"inference {theirs}")
     statistics = None
-    for step, tolerance in enumerate((1e-5, 1e-4, 1e-3)):
+    for step, tolerance in enumerate((1e-5, 1e-4, 3e-3)):
         assert float(trainer.optimizer.learning_rate) == pytest.approx(float(arrays[f"step{step}/learning_rate"]))
         losses = trainer.step(images, targets)
         for theirs, ours in LOSSES.items():
@@ -147,3 +147,88 @@ def test_settings_of_the_schedule_arrive():
     rates = [float(learning_rate(config, 100)(step)) for step in (0, 10, 39, 40, 60)]
     np.testing.assert_allclose(rates, [0.001, 0.08, 0.08, 0.008, 0.0008], rtol=1e-6)
     assert learning_rate(config.override("compat=true"), 100).compat
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.03), ("float16", 0.02)])
+def test_sixteen_bits_learn_nearly_the_same(batch, precision: str, tolerance: float):
+    exact = Trainer(TINY, 3, 10).step(*batch)
+    trainer = Trainer(TINY.override(f"training.precision={precision}"), 3, 10)
+    losses = trainer.step(*batch)
+    for name in trainer.losses:
+        assert float(losses[name]) == pytest.approx(float(exact[name]), rel=tolerance), name
+    assert {v.value.dtype for v in trainer.variables} == {tf.float32}
+    assert {v.dtype for v in trainer.average} == {tf.float32}
+    assert keras.config.dtype_policy().name == "float32"
+    raw = trainer.model(tf.zeros([1, 64, 64, 3]), training=False)
+    assert {logits.dtype for logits in raw.class_logits} == {tf.as_dtype(precision)}
+
+
+def test_an_overflow_in_float16_costs_a_step_and_halves_the_scale(batch):
+    trainer = Trainer(TINY.override("training.precision=float16,training.loss_scale=1e38"), 3, 10)
+    before = [v.numpy() for v in trainer.variables]
+    losses = trainer.step(*batch)
+    assert np.isfinite(float(losses["total"]))
+    assert float(trainer.optimizer.dynamic_scale) == pytest.approx(0.5e38)
+    for variable, value in zip(trainer.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    assert trainer.steps_done == 1
+    assert int(trainer.optimizer.iterations) == 0
+
+
+def test_parts_add_up_to_the_batch(batch):
+    """Without batch statistics, which are of a part, two parts are the batch: losses, clipped gradients, weights."""
+    config = TINY.override("training.freeze=.*(bn|batch_normalization).*,model.name=efficientdet-d0")
+    whole, parts = Trainer(config, 3, 10), Trainer(config.override("training.accumulate=2"), 3, 10)
+    once, twice = whole.step(*batch), parts.step(*batch)
+    for name in whole.scalars:
+        np.testing.assert_allclose(twice[name], once[name], rtol=1e-5, err_msg=name)
+    for one, other in zip(whole.variables, parts.variables, strict=True):
+        np.testing.assert_allclose(other.numpy(), one.numpy(), rtol=1e-4, atol=1e-7, err_msg=one.path)
+
+
+def test_several_steps_in_one_go_are_the_same_steps(batch):
+    single, several = Trainer(TINY, 3, 10), Trainer(TINY, 3, 10)
+    expected = [float(single.step(*batch)["total"]) for _ in range(3)]
+    batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    history = several.run(batches, tf.constant(3))
+    assert set(history) == set(several.scalars)
+    np.testing.assert_allclose(history["total"], expected, rtol=1e-4)  # rounding grows from step to step
+    assert several.steps_done == 3
+
+
+def test_the_average_is_there_for_a_while_and_for_good(batch):
+    trainer = Trainer(TINY.override("training.moving_average=0.5"), 3, 10)
+    trainer.step(*batch)
+    raw, average = [v.numpy() for v in trainer.variables], [a.numpy() for a in trainer.average]
+    assert any((one != other).any() for one, other in zip(raw, average, strict=True))
+    with trainer.averaged() as model:
+        assert model is trainer.model
+        for variable, value in zip(trainer.variables, average, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), value)
+    for variable, value in zip(trainer.variables, raw, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_positives_are_counted_by_level(batch):
+    scalars = Trainer(TINY, 3, 10).step(*batch)
+    counts = [float(scalars[f"positives_p{level}"]) for level in range(3, 8)]
+    assert sum(counts) == float(tf.reduce_sum(batch[1].num_positives)) > 0
+
+
+def test_a_pyramid_below_the_backbones_last_block_trains(batch):
+    config = TINY.override("model.max_level=4")
+    anchors = anchors_for(config)
+    targets = batched(anchors, [(np.float32([[10, 10, 40, 40]]), np.int32([1]))] * 2)
+    trainer = Trainer(config, 3, 10)
+    before = {v.path: v.numpy() for v in trainer.variables}
+    losses = trainer.step(batch[0], targets)
+    assert np.isfinite(float(losses["total"]))
+    assert any((v.numpy() != before[v.path]).any() for v in trainer.variables)
+
+
+def test_the_state_names_everything_once():
+    trainer = Trainer(TINY.override("training.precision=float16,model.head_survival=0.8"), 3, 10)
+    variables = [*trainer.model.variables, *trainer.optimizer.variables]
+    assert len(trainer.state) == len(variables) + len(trainer.average) + 2
+    other = Trainer(TINY.override("training.precision=float16,model.head_survival=0.8"), 3, 10)
+    assert list(other.state) == list(trainer.state), "names depend on the process"

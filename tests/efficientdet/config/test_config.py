@@ -41,7 +41,7 @@ CONFIGS = st.fixed_dictionaries(
         ),
         "data": st.fixed_dictionaries({"label_map": LABEL_MAPS | st.sampled_from(["voc", "~", "no"]) | st.none()}),
         "training": st.fixed_dictionaries(
-            {"drop_epochs": st.tuples(POSITIVE, POSITIVE).map(list), "freeze": st.sampled_from([None, "a.*: b", "#"])}
+            {"drop_epochs": st.tuples(POSITIVE, POSITIVE).map(sorted), "freeze": st.sampled_from([None, "a.*: b", "#"])}
         ),
     }
 )

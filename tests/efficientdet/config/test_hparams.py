@@ -187,11 +187,8 @@ def test_positives_without_momentum(momentum: float | None):
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"strategy": "tpu"}, "strategy='tpu' is not supported: training runs on one device"),
         ({"data_format": "channels_first"}, "data_format='channels_first' is not supported: images are channels-last"),
-        ({"mixed_precision": True}, "mixed_precision=True is not supported: training is in float32"),
-        ({"loss_scale": 8.0}, "loss_scale=8.0 is not supported: training is in float32"),
-        ({"scale_range": True}, "scale_range=True is not supported: set mean_rgb=127.5 and stddev_rgb=127.5"),
+        ({"scale_range": True}, "scale_range=True is not supported: it stretches the normalised input once more"),
         ({"backbone_config": {"a": 1}}, "is not supported: name a published backbone in backbone_name"),
         ({"dataset_type": "sstable"}, "dataset_type='sstable' is not supported: examples are TFRecords"),
         ({"nms_configs": {"pyfunc": True}}, "nms_configs.pyfunc=True is not supported: suppression is part of"),
@@ -223,3 +220,26 @@ def test_options_without_effect_say_so(key: str, caplog: pytest.LogCaptureFixtur
     with caplog.at_level("INFO"):
         assert translate({key: 1}) == {}
     assert f"{key} has no effect here: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        ({"mixed_precision": True}, {"precision": "float16"}),
+        ({"mixed_precision": True, "strategy": "tpu"}, {"precision": "bfloat16", "strategy": "tpu"}),
+        ({"mixed_precision": False, "strategy": ""}, {"precision": "float32", "strategy": None}),
+        ({"strategy": "multi-gpus"}, {"strategy": "gpus"}),
+        ({"optimizer": "Adam"}, {"optimizer": "adam"}),
+        ({"loss_scale": 8.0}, {"loss_scale": 8.0}),
+        ({"map_freq": 3}, {"eval_epochs": 3}),
+        ({"batch_size": "auto"}, {"batch_size": 64, "accumulate": "auto"}),
+        ({"use_xla": True, "tpu": "t", "tpu_zone": "z"}, {"xla": True, "tpu": "t", "tpu_zone": "z"}),
+    ],
+)
+def test_where_and_how_training_runs(values: dict, settings: dict):
+    training = Config.parse(values).training
+    assert {name: getattr(training, name) for name in settings} == settings
+
+
+def test_survival_off():
+    assert Config.parse({"survival_prob": 0}).model.head_survival is None

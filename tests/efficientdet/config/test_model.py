@@ -32,7 +32,7 @@ def test_sizes_are_width_first_in_strings_and_height_first_in_lists(size: object
 
 
 @pytest.mark.parametrize(
-    "size", [31, 8193, "7", "1x2x3", "x", "512x", "-64", "2²", [64, 64, 64], [64.5, 64], 64.0, True, {"height": 64}, ""]
+    "size", [31, 8193, "7", "1x2x3", "x", "512x", "-64", "2²", [64, 64, 64], [64.5, 64], 64.0, {"height": 64}, ""]
 )
 def test_what_is_no_size(size: object):
     with pytest.raises(ConfigError, match=r"image_size=.*: an image size is one number or WIDTHxHEIGHT, each side"):

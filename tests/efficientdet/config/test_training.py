@@ -34,7 +34,7 @@ def test_values_out_of_range_name_field_value_and_range(field: str, value: objec
 
 def test_ends_of_ranges_are_in():
     ends = {"momentum": 0, "weight_decay": 0, "clip_norm": 0, "moving_average": 0, "warmup_epochs": 0, "seed": 0}
-    assert TrainingConfig.parse({**ends, "drop_epochs": [250, 200]}).drop_epochs == (250, 200)
+    assert TrainingConfig.parse({**ends, "drop_epochs": [250, 250]}).drop_epochs == (250, 250)
 
 
 def test_numbers_may_be_written_as_yaml_reads_them():

@@ -13,11 +13,14 @@ from efficientdet.architectures import ARCHITECTURES
 from efficientdet.config import Config
 from efficientdet.data.example import parse_example
 from efficientdet.data.input_pipeline import (
+    Share,
     count_records,
     decode_image,
     plain_images,
     read_examples,
     training_batches,
+    training_records,
+    training_scene,
 )
 from efficientdet.errors import DataError
 from efficientdet.letterbox import letterbox
@@ -54,9 +57,11 @@ def test_a_resumed_run_reads_what_an_unbroken_one_would(pattern: str):
         np.testing.assert_array_equal(batches(pattern, start, 1)[0], unbroken[start])
 
 
-@pytest.mark.parametrize("policy", ["v2", "randaug"])
-def test_so_it_does_with_every_augmentation(pattern: str, policy: str):
-    config = CONFIG.override(f"data.autoaugment={policy},data.grid_mask=true,data.brightness=0.2,data.jitter_size=96")
+@pytest.mark.parametrize(
+    "augmentation", ["data.autoaugment=v2", "data.autoaugment=randaug,data.mosaic=0.5,data.mixup=0.5"]
+)
+def test_so_it_does_with_every_augmentation(pattern: str, augmentation: str):
+    config = CONFIG.override(f"{augmentation},data.grid_mask=true,data.brightness=0.2,data.jitter_size=96")
     unbroken = batches(pattern, 0, 4, config)
     np.testing.assert_array_equal(batches(pattern, 3, 1, config)[0], unbroken[3])
     assert not np.array_equal(unbroken[3], batches(pattern, 3, 1)[0])
@@ -71,6 +76,63 @@ def test_an_epoch_holds_every_image_once(pattern: str):
     assert [len(set(epoch)) for epoch in epochs] == [12, 12, 12]
     assert set(epochs[0]) == set(epochs[1]) == set(epochs[2])
     assert epochs[0] != epochs[1]
+
+
+JOINED = CONFIG.override("data.mosaic=1,data.mixup=1,data.flip=false,data.jitter_min=1,data.jitter_max=1")
+
+
+@pytest.mark.parametrize(("settings", "stack"), [("data.mosaic=0.1", 4), ("data.mixup=1", 2), ("data.mosaic=1", 4)])
+def test_each_image_comes_with_partners_of_its_epoch(pattern: str, settings: str, stack: int):
+    alone = list(training_records(pattern, CONFIG, 0).take(24).as_numpy_iterator())
+    joined = list(training_records(pattern, CONFIG.override(settings), 0).take(24).as_numpy_iterator())
+    for (position, record), (same_position, records) in zip(alone, joined, strict=True):
+        assert same_position == position
+        assert records.shape == (stack,)
+        assert records[0] == record
+        assert len(set(records)) == stack
+    for number in range(stack):
+        assert len({records[number] for _, records in joined[:12]}) == 12
+
+
+def test_few_images_are_their_own_partners(pattern: str, tmp_path: Path):
+    few = tmp_path / "few.gz"
+    with tf.io.TFRecordWriter(str(few), "GZIP") as writer:
+        for record in tf.data.TFRecordDataset(pattern.replace("*", "data-0-of-2.gz"), "GZIP").take(2):
+            writer.write(record.numpy())
+    stacks = [records for _, records in training_records(str(few), JOINED, 0).take(2).as_numpy_iterator()]
+    assert [len(set(records)) for records in stacks] == [2, 2]
+    assert batches(str(few), 0, 1, JOINED)[0].shape == (5, 64, 64, 3)
+
+
+def test_joined_images_have_the_boxes_of_all(pattern: str):
+    for index, records in training_records(pattern, JOINED, 0).take(6):
+        everything = sum(len(parse_example(record)["boxes"]) for record in records)
+        scene = training_scene(records, JOINED, index)
+        assert scene.image.shape == (64, 64, 3)
+        own = len(parse_example(records[0])["boxes"]) + len(parse_example(records[4])["boxes"])
+        # An image of a mosaic may lose boxes over the border, one of a mixup loses none.
+        assert len(parse_example(records[4])["boxes"]) < len(scene.boxes) <= everything
+        assert own <= everything
+        few = JOINED.override("data.max_boxes=3")
+        assert len(training_scene(records, few, index).boxes) == 3
+
+
+def test_off_they_change_nothing(pattern: str):
+    [(index, record)] = training_records(pattern, CONFIG, 0).take(1)
+    [(_, records)] = training_records(pattern, JOINED, 0).take(1)
+    barely = CONFIG.override("data.mosaic=1e-9,data.mixup=1e-9,data.max_boxes=1000")
+    alone, joined = training_scene(record, CONFIG, index), training_scene(records, barely, index)
+    np.testing.assert_array_equal(joined.image, alone.image)
+    assert sorted(joined.boxes.numpy().tolist()) == sorted(alone.boxes.numpy().tolist())
+
+
+def test_workers_read_the_parts_of_one_batch(pattern: str):
+    config = JOINED.override("training.batch_size=4")
+    [whole] = batches(pattern, 2, 1, config)
+    for worker in (0, 1):
+        data = training_batches(pattern, config, anchors_for(config), 2, Share(worker, workers=2))
+        [(images, _)] = data.take(1).as_numpy_iterator()
+        np.testing.assert_array_equal(images, whole[2 * worker : 2 * worker + 2])
 
 
 def test_more_boxes_than_slots_are_cut_not_fatal(pattern: str):

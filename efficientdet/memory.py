@@ -1,0 +1,76 @@
+"""How much memory a training step needs, and how much there is."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from efficientdet.config import Config
+from efficientdet.model.detector import build_detector
+
+# Shares of what the forward pass writes that are held at the peak of a step: of d4 at 1024 pixels and batch 1,
+# 9.9 and 2.8 of 16.0 GB (benchmarks/network.py memory).
+HELD, HELD_RECOMPUTING = 0.62, 0.18
+# Ops whose output is another tensor's memory or no tensor of the batch.
+_VIEWS = {"Identity", "IdentityN", "Reshape", "Const", "ReadVariableOp", "Placeholder", "NoOp", "Shape", "StridedSlice"}
+WEIGHT_COPIES = 5  # weights, gradients before and after clipping, momentum, average
+
+
+class StepMemory(NamedTuple):
+    """Bytes of a step: whatever the batch, and for each image that a device works on at a time."""
+
+    fixed: int
+    per_image: int
+
+
+def step_memory(config: Config, num_classes: int) -> StepMemory:
+    """An estimate for the config's network: what the forward pass writes down, and copies of the weights."""
+    model = build_detector(config, num_classes)
+    weights = sum(math.prod(v.shape) for v in model.variables) * 4
+    images = tf.TensorSpec([1, *config.model.input_size, 3], tf.float32)
+    forward = tf.function(lambda x: model(x, training=True), autograph=False).get_concrete_function(images)
+    held = HELD_RECOMPUTING if config.training.grad_checkpoint else HELD
+    sixteen_bits = 1 if config.training.precision == "float32" else 2
+    return StepMemory(WEIGHT_COPIES * weights, round(held * _written(forward.graph) / sixteen_bits))
+
+
+def _written(graph: tf.Graph) -> int:
+    """Bytes of all outputs of a graph's ops."""
+    tensors = [t for op in graph.get_operations() if op.type not in _VIEWS for t in op.outputs]
+    return sum(math.prod(t.shape) * t.dtype.size for t in tensors if t.shape.is_fully_defined() and t.dtype.size)
+
+
+def available_memory() -> int:
+    """Bytes that a step may use: of the smallest accelerator, or of what this machine or container has left."""
+    gpus = tf.config.list_logical_devices("GPU")
+    if gpus:
+        from tensorflow.python.client import device_lib
+
+        limits = {d.name.split("/")[-1]: d.memory_limit for d in device_lib.list_local_devices()}
+        return min(limit for name, limit in limits.items() if "GPU" in name)
+    return min(_free_of_machine(), _free_of_container())
+
+
+def _free_of_machine() -> int:
+    path = Path("/proc/meminfo")
+    lines = dict(line.split(":") for line in path.read_text().splitlines()) if path.is_file() else {}
+    return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else 2**62
+
+
+def _free_of_container() -> int:
+    """What the control group allows beyond what it uses (cgroup v2, else v1)."""
+    for limit, usage in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        if Path(limit).is_file() and (text := Path(limit).read_text().strip()).isdigit():
+            return max(int(text) - int(Path(usage).read_text()), 0)
+    return 2**62
+
+
+def readable(size: float) -> str:
+    """Bytes in GB or MB, as people read them."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

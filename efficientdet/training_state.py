@@ -1,0 +1,152 @@
+"""The checkpoints of one training run: the last few, and the best."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import tensorflow as tf
+
+from efficientdet.errors import ConfigError, ModelError
+from efficientdet.lock import lock
+
+LAST, BEST = "step", "best"
+SCORES_FILE = "scores.jsonl"
+
+logger = logging.getLogger(__name__)
+Scores = dict[str, float | None]
+
+
+class StateFolder:
+    """Checkpoints `step-N` and `best-N`, and the scores the best was chosen by.
+
+    Checkpoints are TensorFlow's, their keys the names of `variables`: those of google/automl for the network, so
+    that `efficientdet train --ckpt` starts from one as from any other.
+
+    Args:
+      folder: where they stand; need not exist.
+      variables: what a checkpoint holds, by name.
+      keep: how many of the last ones stay.
+      writes: False for a process that only reads, as all workers but the chief do.
+
+    Raises:
+      ConfigError: another process is training here, or TensorFlow could not read from such a folder.
+    """
+
+    def __init__(self, folder: str | Path, variables: Mapping[str, tf.Variable], keep: int, writes: bool = True):
+        if odd := sorted(set(str(folder)) & set("*?[]\\")):
+            raise ConfigError(f"{folder}: TensorFlow takes {' '.join(odd)} for a pattern; name another folder")
+        self.folder, self._variables, self._keep = Path(folder), variables, keep
+        self._writes = writes
+        self.scores: dict[int, Scores] = {}
+        self._lock: IO[str] | None = lock(self.folder) if writes else None
+
+    def close(self) -> None:
+        """Lets other processes train here."""
+        if self._lock:
+            self._lock.close()
+
+    def save(self, step: int, kind: str = LAST) -> None:
+        """Writes a checkpoint, which appears complete or not at all, and removes those it replaces."""
+        if not self._writes:
+            return
+        for left in self.folder.glob("*.tempstate*"):
+            left.unlink()
+        names, variables = zip(*self._variables.items(), strict=True)
+        tf.raw_ops.SaveV2(
+            prefix=str(self.folder / f"{kind}-{step}"),
+            tensor_names=list(names),
+            shape_and_slices=[""] * len(names),
+            tensors=[variable.read_value() for variable in variables],
+        )
+        kept = self._keep if kind == LAST else 1
+        for old in sorted(set(self._steps(kind)) - {step})[: -(kept - 1) or None]:
+            # The index first: without it, what remains of a kill in between is no checkpoint.
+            for file in (f"{kind}-{old}.index", f"{kind}-{old}.data-00000-of-00001"):
+                (self.folder / file).unlink(missing_ok=True)
+
+    def restore(self) -> int | None:
+        """Loads the newest checkpoint that can be read, and the scores up to it: its step, or None without any.
+
+        Raises:
+          ModelError: there are checkpoints, but none can be read.
+        """
+        steps = sorted(self._steps(LAST), reverse=True)
+        for step in steps:
+            path = self.folder / f"{LAST}-{step}"
+            try:
+                self._load(path)
+            except ModelError as error:
+                logger.warning("%s; damaged checkpoint skipped", error)
+                continue
+            logger.info("going on from step %d of %s", step, path)
+            self._read_scores(step)
+            return step
+        if steps:
+            raise ModelError(
+                f"{self.folder}: none of the {len(steps)} checkpoints can be read; remove them to begin anew"
+            )
+        return None
+
+    def restore_best(self) -> int | None:
+        """Loads the checkpoint with the best score: its step, or None without any."""
+        step = max(self._steps(BEST), default=None)
+        if step is not None:
+            self._load(self.folder / f"{BEST}-{step}")
+        return step
+
+    def add_scores(self, step: int, scores: Scores) -> bool:
+        """Notes what was measured after `step`; saves a checkpoint if its AP is the best so far, and says so."""
+        best = max((known["AP"] or 0.0 for known in self.scores.values()), default=-1.0)
+        is_best = scores["AP"] is not None and scores["AP"] > best
+        if is_best:
+            self.save(step, BEST)
+        self.scores[step] = scores
+        self._write_scores()
+        return is_best
+
+    def looks_since_best(self) -> int:
+        """How many of the last scores did not exceed the best before them."""
+        values = [scores["AP"] or 0.0 for _, scores in sorted(self.scores.items())]
+        return len(values) - 1 - values.index(max(values)) if values else 0
+
+    def _steps(self, kind: str) -> list[int]:
+        names = (file.name for file in self.folder.iterdir()) if self.folder.is_dir() else ()
+        found = (re.fullmatch(rf"{kind}-(\d+)\.index", name) for name in names)
+        return [int(match[1]) for match in found if match]
+
+    def _load(self, path: Path) -> None:
+        """Sets all variables, or none."""
+        names, variables = zip(*self._variables.items(), strict=True)
+        try:
+            values = tf.raw_ops.RestoreV2(
+                prefix=str(path),
+                tensor_names=list(names),
+                shape_and_slices=[""] * len(names),
+                dtypes=[variable.dtype for variable in variables],
+            )
+        except (tf.errors.OpError, IndexError) as error:
+            raise ModelError(f"{path}: cannot be read ({' '.join(str(error).split())[:150]})") from error
+        for name, variable, value in zip(names, variables, values, strict=True):
+            if variable.shape != value.shape:
+                raise ModelError(f"{path}: is of another run ({name} is {value.shape} there, {variable.shape} here)")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def _read_scores(self, step: int) -> None:
+        path = self.folder / SCORES_FILE
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        entries = [json.loads(line) for line in lines]
+        self.scores = {entry.pop("step"): entry for entry in entries if entry["step"] <= step}
+
+    def _write_scores(self) -> None:
+        if not self._writes:
+            return
+        lines = [json.dumps({"step": step, **scores}) for step, scores in sorted(self.scores.items())]
+        aside = self.folder / f".partial-{SCORES_FILE}"
+        aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        aside.replace(self.folder / SCORES_FILE)

@@ -1,0 +1,32 @@
+"""SIGTERM is a wish inside the context, and what it was outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+from efficientdet.signals import Termination
+
+
+def test_sigterm_sets_a_flag_and_nothing_else():
+    before = signal.getsignal(signal.SIGTERM)
+    with Termination() as termination:
+        assert not termination.asked
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert termination.asked
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_in_another_thread_nothing_changes():
+    before, asked = signal.getsignal(signal.SIGTERM), []
+
+    def work() -> None:
+        with Termination() as termination:
+            asked.append(termination.asked)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert asked == [False]
+    assert signal.getsignal(signal.SIGTERM) is before
