@@ -40,6 +40,7 @@ DEV = [
     "hypothesis>=6",
     "import-linter>=2",
     "jax>=0.4.34,<0.5",
+    "matplotlib>=3.8",
     "mypy>=1.10",
     "pycocotools>=2.0.8",
     "pytest>=8",

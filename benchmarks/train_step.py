@@ -26,19 +26,19 @@ CLASSES = 90
 @click.command()
 @click.option("--model", default="lite0", show_default=True, help="A size.")
 @click.option("--batch", default=4, show_default=True, help="Images per step.")
-@click.option("--image-size", type=int, help="Instead of the architecture's own.")
+@click.option("--hparams", default="", metavar="K=V,...", help="Other settings, as of `efficientdet train`.")
 @click.option("--steps", default=10, show_default=True, help="Steps of one round.")
 @click.option("--rounds", default=5, show_default=True, help="Rounds of each, in turn; the fastest counts.")
 @click.option(
     "--deterministic/--any-order", default=True, show_default=True, help="TensorFlow's deterministic kernels."
 )
-def main(model: str, batch: int, image_size: int | None, steps: int, rounds: int, deterministic: bool) -> None:
+def main(model: str, batch: int, hparams: str, steps: int, rounds: int, deterministic: bool) -> None:
     """Prints seconds per step of both, and what ours costs beyond the other."""
     if deterministic:
         keras.utils.set_random_seed(0)
         tf.config.experimental.enable_op_determinism()
     settings = f"model.name=efficientdet-{model},training.batch_size={batch},model.backbone_weights=null"
-    config = Config().override(settings + (f",model.image_size={image_size}" if image_size else ""))
+    config = Config().override(settings).override(hparams)
     runs = {"ours": our_steps(config, steps), "Keras fit": keras_steps(config, steps)}
     seconds = measure(runs, rounds)
     table = Table("", "s per step", title=f"{config.model.name}, batch {batch}, {config.model.image_size}")

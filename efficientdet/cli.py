@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from efficientdet import __version__
+from efficientdet.cli_check import check
 from efficientdet.cli_evaluate import evaluate
 from efficientdet.cli_inspect import inspect
 from efficientdet.cli_train import train
@@ -43,6 +44,7 @@ def cli() -> None:
 cli.add_command(train)
 cli.add_command(evaluate)
 cli.add_command(inspect)
+cli.add_command(check)
 
 
 @cli.command()

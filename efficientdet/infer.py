@@ -53,6 +53,7 @@ class TFLiteDetector:
             self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
             self._run = self._interpreter.get_signature_runner(SIGNATURE)
+            self._pixels = self._interpreter.get_input_details()[0]["dtype"]
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"{path}: LiteRT cannot run it ({reason}); export or pull the model again") from error
@@ -78,7 +79,7 @@ class TFLiteDetector:
     def _detect(self, image: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Boxes `[n, 4]` yxyx pixels of `image`, scores `[n]`, class ids `[n]` from 1."""
         canvas, scale = letterbox(image, self.input_size, self.config.model.architecture.mean)
-        raw = self._run(images=canvas[None])
+        raw = self._run(images=canvas[None].astype(self._pixels))
         # slots beyond the count hold uninitialised memory
         n = int(raw["num_detections"][0])
         boxes = raw["detection_boxes"][0, :n] * np.tile(np.asarray(self.input_size, np.float32), 2) / scale

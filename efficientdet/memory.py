@@ -43,8 +43,13 @@ def _written(graph: tf.Graph) -> int:
     return sum(math.prod(t.shape) * t.dtype.size for t in tensors if t.shape.is_fully_defined() and t.dtype.size)
 
 
-def available_memory() -> int:
-    """Bytes that a step may use: of the smallest accelerator, or of what this machine or container has left."""
+def available_memory(strategy: str | None = None) -> int:
+    """Bytes that a step may use: of the smallest GPU, or of what this machine or container has left.
+
+    A TPU does not tell how much it has; there the answer is without bounds.
+    """
+    if strategy == "tpu":
+        return 2**62
     gpus = tf.config.list_logical_devices("GPU")
     if gpus:
         from tensorflow.python.client import device_lib

@@ -59,7 +59,7 @@ def check_memory(config: Config, num_classes: int, replicas: int) -> Config:
       ConfigError: the images that a device works on at a time do not fit; the sentence names how many do.
     """
     share = config.training.batch_size // replicas
-    need, free = step_memory(config, num_classes), available_memory()
+    need, free = step_memory(config, num_classes), available_memory(config.training.strategy)
     # All replicas of a machine without accelerators live in the same memory.
     fits = max((free - need.fixed) / need.per_image, 0)
     parts = [parts for parts in range(1, share + 1) if share % parts == 0]

@@ -1,9 +1,10 @@
-"""Full-integer quantisation of a TFLite graph, calibrated on real examples."""
+"""Conversion of the network to a TFLite graph: in int8 throughout, calibrated on real examples, or in float."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +30,23 @@ def quantize_int8(saved_model: str | Path, signature: str, calibration: Iterable
     # int8 alone: an operation that cannot be quantised fails the conversion rather than staying float
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8
+    return bytes(converter.convert())
+
+
+def convert_float(saved_model: str | Path, signature: str, weights: Literal["float32", "float16", "dynamic"]) -> bytes:
+    """The TFLite flatbuffer of a signature that takes and answers float32.
+
+    Args:
+      saved_model: folder of a SavedModel.
+      signature: key of a signature with one input.
+      weights: how they are stored: `float32`; `float16`; or `dynamic`: in int8, with activations quantised to the
+        range that each image gives them.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[signature])
+    if weights != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if weights == "float16":
+        converter.target_spec.supported_types = [tf.float16]
     return bytes(converter.convert())
 
 

@@ -1,10 +1,11 @@
-"""The int8 TFLite file: the network in integers, the standard detection post-processing, metadata and labels."""
+"""The TFLite file: the network in integers or floats, the standard detection post-processing, metadata and labels."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ from efficientdet.anchors import anchors_for, centre_size, join_levels
 from efficientdet.config import Config
 from efficientdet.label_map import LabelMap
 from efficientdet.model.detector import normalise
-from efficientdet.quantize import quantize_int8
+from efficientdet.quantize import convert_float, quantize_int8
 from efficientdet.tflite_flatbuffer import join_models, unpack_model
 from efficientdet.tflite_metadata import pack_with_metadata
 
@@ -51,18 +52,44 @@ def export_tflite_int8(
     detection_boxes `[1, m, 4]` yxyx as fractions of the input, detection_classes `[1, m]` from 0,
     detection_scores `[1, m]`, num_detections `[1]`; slots beyond the number hold garbage.
     """
+    _export(model, config, label_map, path, "int8", lambda folder: quantize_int8(folder, SIGNATURE, calibration))
+
+
+def export_tflite_float(
+    model: keras.Model,
+    config: Config,
+    label_map: LabelMap,
+    path: str | Path,
+    weights: Literal["float32", "float16", "dynamic"] = "float32",
+) -> None:
+    """Writes the detector as a TFLite file like that of `export_tflite_int8`, with a float32 input of the same pixels.
+
+    `weights` is how they are stored, see `efficientdet.quantize.convert_float`.
+    """
+    _export(model, config, label_map, path, weights, lambda folder: convert_float(folder, SIGNATURE, weights))
+
+
+def _export(
+    model: keras.Model,
+    config: Config,
+    label_map: LabelMap,
+    path: str | Path,
+    numbers: str,
+    convert: Callable[[str], bytes],
+) -> None:
+    """Writes the file; `convert` makes a flatbuffer of the network's SavedModel, and `numbers` is what in."""
     path = Path(path)
     options = _options(config, len(label_map))
     with tempfile.TemporaryDirectory() as work:
         network = _Network(model, config)
         tf.saved_model.save(network, work, signatures={SIGNATURE: network.run})
         joined = join_models(
-            unpack_model(quantize_int8(work, SIGNATURE, calibration)),
+            unpack_model(convert(work)),
             unpack_model(_convert_tail(network.run.structured_outputs, config, len(label_map), options)),
         )
     _set_options(joined, options)
     aside = path.with_name(f".{path.name}")
-    aside.write_bytes(pack_with_metadata(joined, config, label_map))
+    aside.write_bytes(pack_with_metadata(joined, config, label_map, numbers))
     aside.replace(path)
 
 

@@ -38,15 +38,15 @@ ROLES = {
 }
 
 
-def pack_with_metadata(model: schema.ModelT, config: Config, label_map: LabelMap) -> bytes:
+def pack_with_metadata(model: schema.ModelT, config: Config, label_map: LabelMap, numbers: str = "int8") -> bytes:
     """The file of a detector: metadata inside, and labels.txt, config.yaml and label_map.json zipped behind.
 
     The outputs are put into the order of `ROLES`, by position and by tensor index, which clients
-    without signatures go by.
+    without signatures go by. `numbers` says for the reader what the network computes in.
     """
     order_outputs(model, list(ROLES))
     content = schema.BufferT()
-    content.data = np.frombuffer(_model_metadata(config, label_map), np.uint8)
+    content.data = np.frombuffer(_model_metadata(config, label_map, numbers), np.uint8)
     entry = schema.MetadataT()
     entry.name, entry.buffer = METADATA_NAME, len(model.buffers)
     model.buffers.append(content)
@@ -68,14 +68,14 @@ def _with_files(flatbuffer: bytes, files: dict[str, str]) -> bytes:
     return stream.getvalue()
 
 
-def _model_metadata(config: Config, label_map: LabelMap) -> bytes:
+def _model_metadata(config: Config, label_map: LabelMap, numbers: str) -> bytes:
     b = flatbuffers.Builder(1024)
     outputs = [_output_tensor(b, role) for role in ROLES]
     group = _table(b, 2, {0: b.CreateString("detection_result"), 1: _strings(b, ("location", "category", "score"))})
     graph = {2: _offsets(b, [_image_tensor(b, config)]), 3: _offsets(b, outputs), 8: _offsets(b, [group])}
     model = {
         0: b.CreateString(config.model.name),
-        1: b.CreateString(f"Object detector of {len(label_map)} classes, int8; label map {label_map.hash}."),
+        1: b.CreateString(f"Object detector of {len(label_map)} classes, {numbers}; label map {label_map.hash}."),
         3: _offsets(b, [_table(b, 10, graph)]),
         7: b.CreateString(MIN_PARSER_VERSION),
     }

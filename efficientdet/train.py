@@ -23,8 +23,9 @@ from efficientdet.model.backbone_weights import load_imagenet
 from efficientdet.pictures import PictureLog
 from efficientdet.preflight import check_examples, check_memory, try_out
 from efficientdet.trainer import Trainer
+from efficientdet.training_calendar import Calendar
 from efficientdet.training_log import TrainingLog
-from efficientdet.training_loop import Calendar, TrainingLoop
+from efficientdet.training_loop import TrainingLoop
 from efficientdet.training_state import StateFolder
 from efficientdet.transfer import Transfer, load_backbone, load_checkpoint
 
@@ -66,7 +67,8 @@ def train(
     check_classes(config.data, label_map)
     if "segmentation" in config.model.heads:
         raise ConfigError("model.heads: examples carry no masks to train a segmentation head with; leave it out")
-    if config.training.deterministic:
+    wanted = config.training.deterministic
+    if wanted or (wanted is None and not tf.config.list_physical_devices("GPU")):
         tf.config.experimental.enable_op_determinism()
     strategy = open_strategy(config.training)
     chief, examples = is_chief(strategy), survey(train_pattern)

@@ -26,7 +26,18 @@ class TrainingLog:
     def __init__(self, folder: str | Path | None, trainer: Trainer) -> None:
         self.folder = str(folder) if folder else None
         self._writer = tf.summary.create_file_writer(str(folder)) if folder else tf.summary.create_noop_writer()
-        self._trainer = trainer
+        self._trainer, self._profiling = trainer, False
+
+    def profile(self, step: int, steps: tuple[int, int] | None) -> None:
+        """Starts TensorBoard's profile before the first of `steps`, and ends it after the last."""
+        if not self.folder or not steps:
+            return
+        if step == steps[0] - 1 and not self._profiling:
+            tf.profiler.experimental.start(self.folder)
+            self._profiling = True
+        elif step >= steps[1] and self._profiling:
+            tf.profiler.experimental.stop()
+            self._profiling = False
 
     def losses(self, first: int, history: Mapping[str, Any]) -> None:
         """Some of the scalars `[n]` of the steps from `first` on: those of every `LOG_STEPS`th step."""

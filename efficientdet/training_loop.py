@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from efficientdet.anchors import anchors_for
-from efficientdet.config import TrainingConfig
-from efficientdet.data.input_pipeline import step_ids, training_batches
+from efficientdet.data.input_pipeline import Share, step_ids, training_batches
 from efficientdet.distribute import distributed_batches, from_chief
 from efficientdet.errors import ModelError, PreemptedError
 from efficientdet.evaluate import Evaluation
@@ -21,46 +19,11 @@ from efficientdet.pictures import PictureLog
 from efficientdet.progress import StepProgress
 from efficientdet.signals import Termination
 from efficientdet.trainer import Trainer
+from efficientdet.training_calendar import Calendar
 from efficientdet.training_log import TrainingLog
 from efficientdet.training_state import StateFolder
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Calendar:
-    """After which steps what is due.
-
-    steps: length of the run; checkpoint: steps between checkpoints; look: steps between looks at the scores, or 0;
-    profile: first and last step to record, if any; at_once: steps in one go.
-    """
-
-    steps: int
-    checkpoint: int
-    look: int
-    profile: tuple[int, int] | None
-    at_once: int
-
-    @classmethod
-    def of(cls, training: TrainingConfig, steps: int, examples: int) -> Calendar:
-        """The calendar of a run over so many examples."""
-        look = max(1, round(training.eval_epochs * examples / training.batch_size)) if training.eval_epochs else 0
-        return cls(steps, training.checkpoint_steps, look, training.profile_steps, training.steps_per_execution)
-
-    def checkpoint_due(self, step: int) -> bool:
-        return step % self.checkpoint == 0 or step == self.steps
-
-    def look_due(self, step: int) -> bool:
-        return bool(self.look) and step > 0 and (step % self.look == 0 or step == self.steps)
-
-    def next_stop(self, step: int) -> int:
-        """The last of the steps that can follow `step` in one go."""
-        stops = [self.steps, step + self.at_once, step - step % self.checkpoint + self.checkpoint]
-        if self.look:
-            stops.append(step - step % self.look + self.look)
-        # The profile starts before its first step and ends after its last.
-        stops += [edge for edge in (self.profile[0] - 1, self.profile[1]) if edge > step] if self.profile else []
-        return min(stops)
 
 
 class TrainingLoop:
@@ -93,12 +56,12 @@ class TrainingLoop:
     def batches(self) -> Iterator[Any]:
         """The global batches from where the trainer stands."""
         config, start = self._trainer.config, self._trainer.steps_done
-        anchors = anchors_for(config)
-        return iter(
-            distributed_batches(
-                self._trainer.strategy, lambda share: training_batches(self._pattern, config, anchors, start, share)
-            )
-        )
+        anchors, total = anchors_for(config), self._calendar.examples
+
+        def batches(share: Share) -> tf.data.Dataset:
+            return training_batches(self._pattern, config, anchors, start, share, total)
+
+        return iter(distributed_batches(self._trainer.strategy, batches))
 
     def run(self) -> None:
         """Trains to the end of the calendar, or until scores no longer improve.
@@ -125,14 +88,12 @@ class TrainingLoop:
 
     def _go(self, batches: Iterator[Any], step: int) -> tuple[int, float]:
         """Steps in one go: the step reached, and its loss."""
-        profile, stop = self._calendar.profile, self._calendar.next_stop(step)
-        if profile and step == profile[0] - 1 and self._log.folder:
-            tf.profiler.experimental.start(self._log.folder)
+        stop = self._calendar.next_stop(step)
+        self._log.profile(step, self._calendar.profile)
         history = {
             name: values.numpy() for name, values in self._trainer.run(batches, tf.constant(stop - step)).items()
         }
-        if profile and stop == profile[1] and self._log.folder:
-            tf.profiler.experimental.stop()
+        self._log.profile(stop, self._calendar.profile)
         self._check_finite(step + 1, history)
         self._log.losses(step + 1, history)
         return stop, float(history["total"][-1])

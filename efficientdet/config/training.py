@@ -74,8 +74,10 @@ class TrainingConfig(Settings):
         False, description="Recompute activations in the backward pass: less memory, about a third more time."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, order and augmentation.")
-    deterministic: bool = Field(
-        True, description="The same weights, bit for bit, whenever the same run is repeated on the same device."
+    deterministic: bool | None = Field(
+        None,
+        description="The same weights, bit for bit, whenever a run is repeated on the same device; none: without GPUs, "
+        "some of whose kernels have no such form.",
     )
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(3, ge=1, le=100, description="How many checkpoints stay on disk, besides the best.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from efficientdet.boxes import area, clip
 from efficientdet.data.annotation import BoxAnnotation, ImageAnnotation
@@ -45,7 +46,7 @@ def admit(
     kept = []
     for box in annotation.boxes:
         try:
-            kept.append((*_check(box, image, classes, ledger), box))
+            kept.append((*_check(box, _corners(box, image, annotation.normalised), image, classes, ledger), box))
         except UnusableError as error:
             record = f"{annotation.record}, {box.record}"
             ledger.drop_box(Finding(error.reason, annotation.file, record, str(error)))
@@ -89,15 +90,26 @@ def _open(annotation: ImageAnnotation, root: str | Path, folder: str) -> ImageFi
     return image
 
 
+def _corners(box: BoxAnnotation, image: ImageFile, normalised: bool) -> NDArray[np.float64] | None:
+    """The corners of a box as annotated, in pixels."""
+    if box.corners is None:
+        return None
+    sides = np.asarray([image.height, image.width] * 2 if normalised else 1.0, np.float64)
+    return np.asarray(box.corners, np.float64) * sides
+
+
 def _check(
-    box: BoxAnnotation, image: ImageFile, classes: Mapping[object, int], ledger: Ledger
+    box: BoxAnnotation,
+    corners: NDArray[np.float64] | None,
+    image: ImageFile,
+    classes: Mapping[object, int],
+    ledger: Ledger,
 ) -> tuple[tuple[float, ...], int]:
     """Clipped corners (yxyx pixels) and class id of a sound box, booked as kept or clipped; raises UnusableError."""
     if box.category not in classes:
         raise UnusableError("unknown category", f"category {box.category!r} is not in the label map")
-    if box.corners is None:
+    if corners is None:
         raise UnusableError("malformed box", "the box is not given as four numbers")
-    corners = np.asarray(box.corners, np.float64)
     shown = f"box (ymin, xmin, ymax, xmax) = ({', '.join(f'{c:g}' for c in corners)})"
     if not np.isfinite(corners).all():
         raise UnusableError("non-finite box", f"{shown} is not finite")

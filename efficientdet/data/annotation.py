@@ -11,8 +11,9 @@ class BoxAnnotation:
     """One annotated object.
 
     record: how a person finds it again (`annotation 1038967`, `object 3`). category: the original
-    category id (COCO) or class name (VOC). corners: ymin, xmin, ymax, xmax in pixels, 0-based and
-    continuous; None when the file gives no four numbers. area: pixels, None when the file has none.
+    category id (COCO) or class name (VOC, CSV). corners: ymin, xmin, ymax, xmax in pixels, 0-based and
+    continuous, or fractions where the image's are `normalised`; None when the file gives no four numbers.
+    area: pixels, None when the file has none.
     """
 
     record: str
@@ -30,6 +31,7 @@ class ImageAnnotation:
     file: the annotation file. record: how a person finds the entry in it. image: the image file,
     relative to the image folder. height, width: pixels as annotated, None when the file has none.
     problem: (reason, sentence) when the entry itself cannot be used, whatever the image holds.
+    normalised: the corners are fractions of the image's sides.
     """
 
     file: str
@@ -40,3 +42,4 @@ class ImageAnnotation:
     width: int | None = None
     boxes: Sequence[BoxAnnotation] = ()
     problem: tuple[str, str] | None = None
+    normalised: bool = False

@@ -1,6 +1,6 @@
 """One annotated image, and its form on disk: a tf.train.Example with TF Object Detection API keys.
 
-This is the only place where boxes change between pixels and normalised coordinates.
+This is the only place where boxes of examples change between pixels and normalised coordinates.
 """
 
 from __future__ import annotations

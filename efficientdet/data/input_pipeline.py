@@ -54,13 +54,19 @@ WHOLE_BATCH = Share()
 
 
 def training_batches(
-    pattern: str | Sequence[str], config: Config, anchors: Anchors, start_step: int, share: Share = WHOLE_BATCH
+    pattern: str | Sequence[str],
+    config: Config,
+    anchors: Anchors,
+    start_step: int,
+    share: Share = WHOLE_BATCH,
+    total: int | None = None,
 ) -> tf.data.Dataset:
     """Endless batches (images `[b, H, W, 3]` float32 0..255, batched Targets) from step `start_step` on.
 
     The batch of a step depends on the data, the seed and the step alone: order comes from a seed per
     epoch and augmentation from one per position, so a resumed run reads what an uninterrupted one would.
-    `share` divides that batch: b images go to each replica, the first to the first.
+    `share` divides that batch: b images go to each replica, the first to the first. `total` is the number of
+    examples, for who has counted them already.
     """
     size = config.training.batch_size
     per_worker = size // share.workers
@@ -72,14 +78,16 @@ def training_batches(
         scene = training_scene(records, config, index)
         return scene.image, anchors.assign(scene.boxes, scene.classes, config.compat)
 
-    records = training_records(pattern, config, start_step)
+    records = training_records(pattern, config, start_step, total)
     if share.workers > 1:
         records = records.filter(ours)
     examples = records.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return examples.batch(per_worker // share.replicas, drop_remainder=True).prefetch(2 * share.replicas)
 
 
-def training_records(pattern: str | Sequence[str], config: Config, start_step: int) -> tf.data.Dataset:
+def training_records(
+    pattern: str | Sequence[str], config: Config, start_step: int, total: int | None = None
+) -> tf.data.Dataset:
     """Endless (position, serialised example), in the order of training; the first is the first of `start_step`.
 
     With mosaic or mixup the example is a stack `[k]` of strings: itself first, then those it may be joined with.
@@ -89,7 +97,7 @@ def training_records(pattern: str | Sequence[str], config: Config, start_step: i
         raise DataError(f"{pattern}: the training split holds no images; nothing can be learned from it")
     position = start_step * config.training.batch_size
     # Counting reads everything, which the first step need not wait for.
-    epoch, place = divmod(position, count_records(pattern)) if position else (0, 0)
+    epoch, place = divmod(position, total or count_records(pattern)) if position else (0, 0)
     shards, stack = tf.constant(_shards(pattern)), _stack(config.data)
     records = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(
         lambda epoch: _shuffled(shards, tf.stack([config.training.seed, tf.cast(epoch, tf.int32)]), stack)

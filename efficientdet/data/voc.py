@@ -12,7 +12,7 @@ from efficientdet.data.image_file import UnusableError, locate
 from efficientdet.errors import DataError
 from efficientdet.label_map import LabelMap
 
-IMAGE_FOLDER = "JPEGImages"
+IMAGE_FOLDER, ANNOTATION_FOLDER = "JPEGImages", "Annotations"
 
 
 def voc_label_map(image_sets: Iterable[str | Path], classes: Iterable[str] | None = None) -> LabelMap:
@@ -43,15 +43,22 @@ def read_voc(image_set: str | Path) -> Iterator[ImageAnnotation]:
     is missing, does not parse or leads out of the folder comes with a `problem`. Raises DataError when the
     list is missing or empty.
     """
-    root = voc_root(image_set)
+    return read_annotations(voc_root(image_set), ANNOTATION_FOLDER, _stems(image_set), str(image_set))
+
+
+def read_annotations(root: str | Path, folder: str, stems: Iterable[str], listed: str) -> Iterator[ImageAnnotation]:
+    """The images of `stems`, each with the objects of its XML in `root`/`folder`, as `read_voc` gives them.
+
+    `listed` is where the stems come from, to be named when one comes twice.
+    """
     seen: set[str] = set()
-    for stem in _stems(image_set):
-        file, record = f"{root / 'Annotations' / stem}.xml", f"image {stem}"
+    for stem in stems:
+        file, record = f"{Path(root, folder, stem)}.xml", f"image {stem}"
         try:
             if stem in seen:
-                raise UnusableError("duplicate image id", f"{stem} is listed twice in {image_set}")
+                raise UnusableError("duplicate image id", f"{stem} is listed twice in {listed}")
             seen.add(stem)
-            yield _image(file, record, stem, _parse(locate(root, "Annotations", f"{stem}.xml")))
+            yield _image(file, record, stem, _parse(locate(root, folder, f"{stem}.xml")))
         except UnusableError as error:
             yield ImageAnnotation(file, record, stem, f"{stem}.jpg", problem=(error.reason, str(error)))
 

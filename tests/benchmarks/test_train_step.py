@@ -11,7 +11,8 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks/train_step.py"
 
 
 def test_both_are_measured_and_compared():
-    command = [sys.executable, str(SCRIPT), "--image-size=64", "--batch=2", "--steps=1", "--rounds=1"]
+    small = "image_size=64,fpn_num_filters=16,fpn_cell_repeats=1,box_class_repeats=1"
+    command = [sys.executable, str(SCRIPT), f"--hparams={small}", "--batch=2", "--steps=1", "--rounds=1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = dict(re.findall(r"│ (ours|Keras fit) *│ (\d+\.\d+)", done.stdout))

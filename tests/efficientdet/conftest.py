@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,3 +102,27 @@ def random_pictures(count: int, height: int, width: int, seed: int = 0) -> NDArr
             y, x = rng.integers(0, height), rng.integers(0, width)
             picture[y : y + rng.integers(4, height), x : x + rng.integers(4, width)] = rng.integers(0, 256, 3)
     return pictures
+
+
+@pytest.fixture(scope="session")
+def write_csv() -> Any:
+    """Writes the objects of COCO files as rows of AutoML's CSV; images are named FOLDER/FILE below the COCO folder."""
+    return csv_of_coco
+
+
+def csv_of_coco(path: Path, coco: Path, sets: dict[str, tuple[str, slice]]) -> list[list[str]]:
+    """Per set a split of the COCO folder `coco` and which of its images belong to the set; the rows, as written."""
+    rows = []
+    for name, (split, part) in sets.items():
+        instances = json.loads((coco / f"annotations/instances_{split}.json").read_text())
+        for image in instances["images"][part]:
+            sides = [image["width"], image["height"]]
+            for box in (a for a in instances["annotations"] if a["image_id"] == image["id"]):
+                x, y, width, height = box["bbox"]
+                low = [str(v / side) for v, side in zip((x, y), sides, strict=True)]
+                high = [str(v / side) for v, side in zip((x + width, y + height), sides, strict=True)]
+                label = f"digit {box['category_id']}"
+                rows.append([name, f"{split}/{image['file_name']}", label, *low, "", "", *high, "", ""])
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return rows

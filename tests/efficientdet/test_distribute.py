@@ -26,6 +26,7 @@ SETTINGS = (
     "model.fpn_repeats=1,model.head_repeats=1,training.batch_size=4,training.max_steps=6,training.checkpoint_steps=2,"
     "training.learning_rate=0.1,training.warmup_epochs=0,training.eval_epochs=2,training.preflight=false"
 )
+TWO = ",training.strategy=gpus,training.steps_per_execution=2"
 
 
 def start(shards: Path, folder: Path, devices: int = 1, more: str = "", **environment: str) -> subprocess.Popen:
@@ -72,7 +73,7 @@ def one_device(digit_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def two_devices(digit_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("two")
-    return folder, finish(start(digit_shards, folder, 2, ",training.strategy=gpus"))
+    return folder, finish(start(digit_shards, folder, 2, TWO))
 
 
 def assert_same_curves(folder: Path, other: Path) -> None:
@@ -111,7 +112,7 @@ def test_two_workers_equal_one_device(digit_shards: Path, one_device, tmp_path: 
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_killed_run_ends_with_the_same_bits(devices: int, digit_shards: Path, tmp_path: Path, request):
     _, unbroken = request.getfixturevalue("one_device" if devices == 1 else "two_devices")
-    more = ",training.strategy=gpus" if devices == 2 else ""
+    more = TWO if devices == 2 else ""
     killed = start(digit_shards, tmp_path, devices, more)
     stop_after(killed, tmp_path / "checkpoints/step-2.index", signal.SIGKILL)
     killed.communicate()

@@ -72,7 +72,7 @@ def test_auto_takes_the_fewest_parts_that_fit(
 def memory(monkeypatch: pytest.MonkeyPatch, free: float) -> None:
     """A network of 50 bytes and 100 per image, where `free` bytes are left."""
     monkeypatch.setattr(preflight, "step_memory", lambda *_: StepMemory(50, 100))
-    monkeypatch.setattr(preflight, "available_memory", lambda: free)
+    monkeypatch.setattr(preflight, "available_memory", lambda _: free)
 
 
 def test_a_batch_that_does_not_fit_names_what_does(monkeypatch: pytest.MonkeyPatch):

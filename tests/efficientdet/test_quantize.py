@@ -1,8 +1,9 @@
-"""Quantisation leaves nothing in float and takes raw pixels."""
+"""Quantisation leaves nothing in float and takes raw pixels; the float conversions store weights as asked."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from efficientdet.errors import DataError
-from efficientdet.quantize import quantize_int8
+from efficientdet.quantize import convert_float, quantize_int8
 
 GREY = np.random.default_rng(0).integers(90, 160, (6, 8, 8, 3), dtype=np.uint8)
 
@@ -54,3 +55,17 @@ def test_answers_are_those_of_the_float_network_within_a_step(convolution: Path)
 def test_no_image_is_a_sentence(convolution: Path):
     with pytest.raises(DataError, match="there is no image; the train split must hold"):
         quantize_int8(convolution, "run", [])
+
+
+@pytest.mark.parametrize(("weights", "stored"), [("float32", None), ("float16", np.float16), ("dynamic", None)])
+def test_float_answers_are_those_of_the_network(convolution: Path, weights: Any, stored: Any):
+    network = tf.saved_model.load(str(convolution))
+    interpreter = Interpreter(model_content=convert_float(convolution, "run", weights))
+    [image] = interpreter.get_input_details()
+    assert image["dtype"] == np.float32
+    assert stored is None or stored in {tensor["dtype"] for tensor in interpreter.get_tensor_details()}
+    answer = interpreter.get_signature_runner("run")
+    for image in GREY.astype(np.float32):
+        exact = network.run(tf.constant(image[None]))["out"].numpy()
+        found = answer(**dict.fromkeys(answer.get_input_details(), image[None]))["out"]
+        assert np.abs(found - exact).max() < (1e-5 if weights == "float32" else 0.02)

@@ -96,3 +96,14 @@ def test_files_of_someone_else_stay(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="is of another run"):
         RunFolder(tmp_path).claim(CONFIG, LABELS, SHARDS)
     assert (tmp_path / "config.yaml").read_text() == text
+
+
+def test_a_released_folder_can_be_claimed_by_others(run: RunFolder) -> None:
+    run.claim(CONFIG, LABELS, SHARDS)
+    with pytest.raises(ConfigError, match="another process is training here"):
+        RunFolder(run.path).claim(CONFIG, LABELS, SHARDS)
+    run.close()
+    other = RunFolder(run.path)
+    other.claim(CONFIG, LABELS, SHARDS)
+    other.close()
+    other.close()
