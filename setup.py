@@ -31,6 +31,7 @@ PIPELINE = [
     *TRAIN,
     "apache-beam>=2.72,<2.73",
     "dill>=0.3",
+    "keras-tuner>=1.4.7,<2",
     "kfp>=2.6,<3",
     "mlflow>=3.1",
     "tfx==1.16.0",

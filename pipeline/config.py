@@ -10,8 +10,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from efficientdet.blessing import Bounds
 from efficientdet.config import Config
-from efficientdet.errors import RegistryError
+from efficientdet.errors import ConfigError, RegistryError
 from efficientdet.registry import CHAMPION, check_alias, check_name
+from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
 
 
@@ -98,10 +99,20 @@ class PipelineConfig(Settings):
         "imported", description="The product's schema of detection records, or one inferred from statistics."
     )
     detector: Config = Field(default_factory=Config)
+    tuning: Tuning = Field(default_factory=Tuning)
     blessing: Bounds = Field(default_factory=Bounds)
     registry: RegistryConfig
     beam_args: tuple[str, ...] = Field(("--runner=FnApiRunner",), description="Arguments of Beam's runner.")
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+
+    @model_validator(mode="after")
+    def _searchable(self) -> PipelineConfig:
+        try:
+            if self.tuning.trials:
+                self.tuning.check(self.detector)
+        except ConfigError as error:
+            raise ValueError(f"tuning: {str(error).removeprefix('override: ')}") from error
+        return self
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConfig:

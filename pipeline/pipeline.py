@@ -15,15 +15,22 @@ from components.example_gen import CocoExampleGen, VocExampleGen
 from components.exporter import Exporter
 from components.pusher import Pusher
 from components.trainer import detector_trainer
+from components.tuner import detector_tuner
 from pipeline.config import PipelineConfig, SourceConfig
 from pipeline.fingerprint import code_fingerprint, settings_fingerprint, weights_fingerprint
 
 
 def training_inputs(config: PipelineConfig, data: str) -> str:
-    """Hash of all that decides the trained model: data, settings, code and the weights to start from.
+    """Hash of all that decides the trained model: data, settings, code, the weights to start from, and the search.
 
     Equal hashes mean an equal model.
     """
+    untuned = _untuned_inputs(config, data)
+    return settings_fingerprint(untuned=untuned, tuning=config.tuning.to_dict()) if config.tuning.trials else untuned
+
+
+def _untuned_inputs(config: PipelineConfig, data: str) -> str:
+    """The same with the hyperparameters as they are configured: what trials share, however many there are."""
     return settings_fingerprint(
         data=data,
         source=config.source.to_dict() | {"path": ""},
@@ -47,7 +54,8 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
     examples_node = example_gen(config.source, data)
     examples = examples_node.outputs["examples"]
     checking, schema = check_examples(config, examples)
-    trainer = detector_trainer(examples, schema, config.detector, f"{root}/checkpoints/{inputs}", inputs)
+    training = train_detector(config, examples, schema, root, data)
+    trainer = training[-1]
     exporter = Exporter(model=trainer.outputs["model"], examples=examples, fingerprint=code)
     bundle = exporter.outputs["exported_model"]
     registry = config.registry.to_dict()
@@ -69,7 +77,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         tags={"inputs": inputs, "data": data, "baseline": baseline},
         fingerprint=code + lost,
     )
-    nodes = [examples_node, *checking, trainer, exporter, evaluator, pusher]
+    nodes = [examples_node, *checking, *training, exporter, evaluator, pusher]
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=root,
@@ -109,6 +117,19 @@ def check_examples(config: PipelineConfig, examples: BaseChannel) -> tuple[list[
     schema = schema_gen.outputs["schema"]
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema)
     return [statistics, schema_gen, validator], schema
+
+
+def train_detector(
+    config: PipelineConfig, examples: BaseChannel, schema: BaseChannel, root: str, data: str
+) -> list[BaseComponent]:
+    """The Trainer, and before it the Tuner if the config asks for trials."""
+    untuned, inputs = _untuned_inputs(config, data), training_inputs(config, data)
+    place = f"{root}/checkpoints/{untuned}"
+    if not config.tuning.trials:
+        return [detector_trainer(examples, schema, config.detector, place, inputs)]
+    tuner = detector_tuner(examples, schema, config.detector, config.tuning, f"{root}/trials/{untuned}", untuned)
+    best = tuner.outputs["best_hyperparameters"]
+    return [tuner, detector_trainer(examples, schema, config.detector, place, inputs, best)]
 
 
 def _without_pixels() -> tfdv.StatsOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,32 +30,55 @@ def test_the_node_knows_config_checkpoints_and_fingerprint() -> None:
     assert node.exec_properties["run_fn"] == "components.trainer.run_fn"
 
 
-def test_it_trains_from_the_configured_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Runs the Trainer's function without the training; what it asked for."""
     asked: dict[str, Any] = {}
 
-    def train(config: Config, label_map: LabelMap, *patterns: list[str], **folders: str) -> Any:
+    def train(config: Config, label_map: LabelMap, *patterns: list[str], **folders: Any) -> Any:
         asked.update(config=config, label_map=label_map, patterns=patterns, **folders)
         return build_detector(config, len(label_map))
+
+    def call(hyperparameters: dict[str, Any] | None = None) -> dict[str, Any]:
+        trainer.run_fn(
+            SimpleNamespace(
+                custom_config={"config": CONFIG.to_dict(), "checkpoints": "/checkpoints", "fingerprint": "f00"},
+                train_files=[f"{tmp_path}/examples/Split-train/*"],
+                eval_files=[f"{tmp_path}/examples/Split-eval/*"],
+                hyperparameters=hyperparameters,
+                model_run_dir="/logs",
+                serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
+            )
+        )
+        return asked
 
     monkeypatch.setattr(trainer, "train", train)
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "label_map.json").write_text(LABELS.to_json())
-    files = {split: [f"{tmp_path}/examples/Split-{split}/*"] for split in ("train", "eval")}
-    trainer.run_fn(
-        SimpleNamespace(
-            custom_config={"config": CONFIG.to_dict(), "checkpoints": "/checkpoints", "fingerprint": "f00"},
-            train_files=files["train"],
-            eval_files=files["eval"],
-            model_run_dir="/logs",
-            serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
-        )
-    )
-    assert asked == {
+    return call
+
+
+def test_it_trains_from_the_configured_weights(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    assert run() == {
         "config": CONFIG,
         "label_map": LABELS,
-        "patterns": (files["train"], files["eval"]),
-        "checkpoints": "/checkpoints",
+        "patterns": ([f"{tmp_path}/examples/Split-train/*"], [f"{tmp_path}/examples/Split-eval/*"]),
+        "checkpoints": Path("/checkpoints"),
         "logs": "/logs",
     }
     _, config, label_map = load_detector(tmp_path / "model" / "Format-Serving")
     assert (config, label_map) == (CONFIG, LABELS)
+
+
+def test_tuned_hyperparameters_win_and_have_checkpoints_of_their_own(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    values = {"training.learning_rate": 0.03, "model.aspect_ratios": "[0.5,1.0,1.9]"}
+    asked = dict(run({"space": [], "values": values}))
+    tuned = CONFIG.override("training.learning_rate=0.03,model.aspect_ratios=[0.5,1.0,1.9]")
+    assert asked["config"] == tuned
+    assert asked["checkpoints"].parent == Path("/checkpoints")
+    _, saved, _ = load_detector(tmp_path / "model" / "Format-Serving")
+    assert saved == tuned
+    other = run({"space": [], "values": values | {"training.learning_rate": 0.04}})
+    assert other["checkpoints"] != asked["checkpoints"]

@@ -53,8 +53,10 @@ def test_the_step_becomes_an_xla_program(digit_shards: Path, name: str):
     operations = [op for graph in (graph, *_inner(graph)) for op in graph.get_operations()]
     assert not {op.type for op in operations} & HOST_OPS
     assert {op.type for op in operations} >= {"Conv2DBackpropFilter", "DepthwiseConv2dNativeBackpropFilter"}
-    sizes = [output.shape for op in operations for output in op.outputs if output.dtype != tf.resource]
-    assert all(shape.is_fully_defined() for shape in sizes)
+    outputs = [output for op in operations for output in op.outputs if output.dtype != tf.resource]
+    unknown = {output.op.type for output in outputs if not output.shape.is_fully_defined()}
+    # What the normalisation keeps for its gradient on a GPU is empty elsewhere.
+    assert unknown <= {"FusedBatchNormV3", "FusedBatchNormGradV3", "ZerosLike"}
     program = step.experimental_get_compiler_ir(*specs)(stage="hlo")
     assert "convolution" in program
     assert "bf16[2," in program

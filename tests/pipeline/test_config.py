@@ -50,6 +50,12 @@ def test_overrides_reach_every_group(tmp_path: Path):
         ({"registry": {"name": "tiny", "alias": "latest"}}, "registry.alias='latest'"),
         ({"blessing": {"min_ap": 0.3}}, "did you mean blessing.min_"),
         ({"blessing": {"min_int8_ap": 30}}, "less than or equal to 1"),
+        ({"tuning": {"trials": 2, "learning_rate": [1, 0.1]}}, "tuning.learning_rate=[1, 0.1]"),
+        ({"tuning": {"trials": 2, "learning_rat": None}}, "did you mean tuning.learning_rate"),
+        (
+            {"tuning": {"trials": 2, "jitter_max": None}, "detector": {"data": {"jitter_max": 0.8}}},
+            "tuning: data.jitter_min=0.9 is above data.jitter_max=0.8; swap them",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(over: dict, says: str):
@@ -58,3 +64,16 @@ def test_wrong_settings_are_refused(over: dict, says: str):
         values["source"] = {**MINIMAL["source"], **over["source"]}
     with pytest.raises(ConfigError, match=re.escape(says)):
         PipelineConfig.parse(values)
+
+
+def test_bounds_of_a_search_that_is_off_forbid_nothing():
+    off = {"tuning": {"jitter_max": None}, "detector": {"data": {"jitter_max": 0.8}}}
+    assert PipelineConfig.parse(MINIMAL | off).tuning.trials == 0
+
+
+def test_a_search_can_be_asked_for_in_one_line(tmp_path: Path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    words = ["tuning.trials=8", "tuning.max_steps=200", "tuning.aspect_ratios=[suggested, [1.0, 3.0]]"]
+    tuning = load_config(path, words).tuning
+    assert (tuning.trials, tuning.max_steps, tuning.aspect_ratios) == (8, 200, ("suggested", (1.0, 3.0)))

@@ -19,6 +19,10 @@ RESOURCES = {
     "Trainer": {"cpu": 8, "memory_gb": 30, "gpus": 2, "gpu_type": "nvidia-l4"},
     "Evaluator": {"cpu": 4, "memory_gb": 16},
 }
+TUNED = {
+    "tuning": {"trials": 2},
+    "cluster": {"resources": {"Tuner": {"cpu": 6, "memory_gb": 20, "gpus": 1, "gpu_type": "nvidia-l4"}}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +33,19 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> PipelineConfig:
     return demo.override({"cluster": {"root": "gs://bucket/root", "image": "team/image:1", "resources": RESOURCES}})
 
 
-@pytest.fixture(scope="module", params=["kubeflow", "vertex"])
+ENGINES = ("kubeflow", "vertex")
+
+
+@pytest.fixture(scope="module", params=ENGINES)
 def spec(request: pytest.FixtureRequest, config: PipelineConfig, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    suffix = {"kubeflow": "yaml", "vertex": "json"}[request.param]
-    path = tmp_path_factory.mktemp(request.param) / f"demo.{suffix}"
-    compile_pipeline(config, request.param, path)
+    return compiled(config, request.param, tmp_path_factory.mktemp(request.param))
+
+
+def compiled(config: PipelineConfig, engine: str, folder: Path) -> dict:
+    """The pipeline's specification, as written for an engine."""
+    suffix = {"kubeflow": "yaml", "vertex": "json"}[engine]
+    path = folder / f"demo.{suffix}"
+    compile_pipeline(config, engine, path)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     return yaml.safe_load(path.read_text()) if suffix == "yaml" else json.loads(path.read_text())["pipelineSpec"]
 
@@ -47,32 +59,48 @@ def local_edges(config: PipelineConfig) -> dict[str, set[tuple[str, str, str]]]:
     }
 
 
-def test_nodes_and_edges_are_those_of_the_local_run(spec: dict, config: PipelineConfig):
-    compiled = {
+def edges(spec: dict) -> dict[str, set[tuple[str, str, str]]]:
+    """The same of a specification."""
+    return {
         name: {
             (key, source["taskOutputArtifact"]["producerTask"], source["taskOutputArtifact"]["outputArtifactKey"])
             for key, source in task.get("inputs", {}).get("artifacts", {}).items()
         }
         for name, task in spec["root"]["dag"]["tasks"].items()
     }
-    assert compiled == local_edges(config)
-    assert len(compiled) == 8
+
+
+def container(spec: dict, node: str) -> dict:
+    """What a node runs in."""
+    component = spec["components"][spec["root"]["dag"]["tasks"][node]["componentRef"]["name"]]
+    return spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+
+
+def test_nodes_and_edges_are_those_of_the_local_run(spec: dict, config: PipelineConfig):
+    assert edges(spec) == local_edges(config)
+    assert len(edges(spec)) == 8
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_search_is_compiled_with_its_resources(engine: str, config: PipelineConfig, tmp_path: Path):
+    tuned = config.override(TUNED)
+    spec = compiled(tuned, engine, tmp_path)
+    assert edges(spec) == local_edges(tuned)
+    assert ("hyperparameters", "Tuner", "best_hyperparameters") in edges(spec)["Trainer"]
+    assert len(edges(spec)) == 9
+    tuner = container(spec, "Tuner")
+    assert (tuner["resources"]["cpuLimit"], tuner["resources"]["memoryLimit"]) == (6, 20)
+    assert int(tuner["resources"]["accelerator"]["count"]) == 1
+    assert "components.tuner.tuner_fn" in json.dumps(spec)
 
 
 def test_resources_are_those_configured(spec: dict):
-    executors = spec["deploymentSpec"]["executors"]
-    tasks, components = spec["root"]["dag"]["tasks"], spec["components"]
-
-    def container(node: str) -> dict:
-        label = components[tasks[node]["componentRef"]["name"]]["executorLabel"]
-        return executors[label]["container"]
-
-    trainer = container("Trainer")["resources"]
+    trainer = container(spec, "Trainer")["resources"]
     assert (trainer["cpuLimit"], trainer["memoryLimit"]) == (8, 30)
     assert (trainer["accelerator"]["type"], int(trainer["accelerator"]["count"])) == ("nvidia-l4", 2)
-    assert container("Evaluator")["resources"] == {"cpuLimit": 4.0, "memoryLimit": 16.0}
-    assert "resources" not in container("Pusher")
-    assert {container(node)["image"] for node in ("Trainer", "Pusher", "CocoExampleGen")} == {"team/image:1"}
+    assert container(spec, "Evaluator")["resources"] == {"cpuLimit": 4.0, "memoryLimit": 16.0}
+    assert "resources" not in container(spec, "Pusher")
+    assert {container(spec, node)["image"] for node in ("Trainer", "Pusher", "CocoExampleGen")} == {"team/image:1"}
 
 
 def test_our_executors_are_named_in_the_containers(spec: dict):

@@ -1,4 +1,4 @@
-"""What reaches the Trainer node."""
+"""What reaches the Trainer node, and the Tuner's if there is one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from pipeline.config import PipelineConfig
 from pipeline.pipeline import create_pipeline, training_inputs
 
 
+def nodes_of(config: PipelineConfig) -> dict[str, Any]:
+    """The pipeline's nodes by id."""
+    return {node.id: node for node in create_pipeline(config, config.root, data="f00", baseline="").components}
+
+
+def settings_of(config: PipelineConfig, node: str) -> dict[str, Any]:
+    """The settings that a node's function is called with; all of them are part of its cache key."""
+    return json.loads(nodes_of(config)[node].exec_properties["custom_config"])
+
+
 def trainer_settings(config: PipelineConfig) -> dict[str, Any]:
-    """The settings that the Trainer is called with; all of them are part of its cache key."""
-    nodes = create_pipeline(config, config.root, data="f00", baseline="").components
-    [trainer] = [node for node in nodes if node.id == "Trainer"]
-    return json.loads(trainer.exec_properties["custom_config"])
+    """Those of the Trainer."""
+    return settings_of(config, "Trainer")
 
 
 def test_where_to_start_from_reaches_the_trainer(config: PipelineConfig, tmp_path: Path) -> None:
@@ -35,3 +43,30 @@ def test_the_trainer_runs_again_for_other_bytes_of_a_checkpoint(config: Pipeline
     assert after["config"] == before["config"]
     assert after["fingerprint"] != before["fingerprint"]
     assert after["checkpoints"] != before["checkpoints"]
+
+
+def test_without_trials_nothing_of_the_search_is_there(config: PipelineConfig) -> None:
+    other = config.override({"tuning": {"trials": 0, "epochs": 3, "learning_rate": None}})
+    for each in (config, other):
+        nodes = nodes_of(each)
+        assert "Tuner" not in nodes
+        assert "hyperparameters" not in nodes["Trainer"].inputs
+    assert trainer_settings(other) == trainer_settings(config)
+    assert training_inputs(other, "f00") == training_inputs(config, "f00")
+
+
+def test_with_trials_the_tuner_feeds_the_trainer(config: PipelineConfig) -> None:
+    few, many = (config.override({"tuning": {"trials": trials, "epochs": 2}}) for trials in (3, 5))
+    nodes = nodes_of(few)
+    assert nodes.keys() == {"Tuner", *nodes_of(config)}
+    hyperparameters = nodes["Trainer"].inputs["hyperparameters"]
+    assert (hyperparameters.producer_component_id, hyperparameters.output_key) == ("Tuner", "best_hyperparameters")
+    tuner = settings_of(few, "Tuner")
+    assert tuner["tuning"] == few.tuning.to_dict()
+    untuned = training_inputs(config, "f00")
+    assert tuner["trials"] == f"{config.root}/trials/{untuned}"
+    assert settings_of(many, "Tuner")["trials"] == tuner["trials"], "more trials go on with those that are done"
+    assert trainer_settings(few)["checkpoints"] == f"{config.root}/checkpoints/{untuned}"
+    keys = {training_inputs(each, "f00") for each in (config, few, many)}
+    assert len(keys) == 3, "the same inputs mean the same model"
+    assert trainer_settings(few)["fingerprint"] == training_inputs(few, "f00")
