@@ -20,11 +20,12 @@ from efficientdet.distribute import from_chief, is_chief, open_strategy
 from efficientdet.errors import ConfigError
 
 SCRIPT = Path(__file__).with_name("training_process.py")
-# d0 draws nothing at random; its losses depend on the batch alone.
+# d0 draws nothing at random; its losses depend on the batch alone. The rate is low because at a high one the batch
+# statistics of a few values make a rounding error grow tenfold with each step.
 SETTINGS = (
     "model.name=efficientdet-d0,model.image_size=64,model.backbone_weights=null,model.fpn_filters=16,"
     "model.fpn_repeats=1,model.head_repeats=1,training.batch_size=4,training.max_steps=6,training.checkpoint_steps=2,"
-    "training.learning_rate=0.1,training.warmup_epochs=0,training.eval_epochs=2,training.preflight=false"
+    "training.learning_rate=0.01,training.warmup_epochs=0,training.eval_epochs=2,training.preflight=false"
 )
 TWO = ",training.strategy=gpus,training.steps_per_execution=2"
 
@@ -82,7 +83,7 @@ def assert_same_curves(folder: Path, other: Path) -> None:
         assert sorted(mine) == sorted(theirs) == list(range(1, 7))
         np.testing.assert_allclose(list(mine.values()), list(theirs.values()), rtol=2e-3, err_msg=name)
     # Before rounding has grown from step to step, it is only rounding.
-    np.testing.assert_allclose(losses(folder)[1], losses(other)[1], rtol=1e-6)
+    np.testing.assert_allclose(losses(folder)[1], losses(other)[1], rtol=1e-5)
 
 
 def test_two_devices_equal_one(one_device, two_devices):

@@ -11,9 +11,9 @@ from efficientdet.config import Config
 from efficientdet.memory import available_memory, readable, step_memory
 
 TINY = "model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1"
-# Peak memory of one step, less that of a process which has built the same trainer.
-MEASURE = """
-import resource, sys
+# Peak memory of one step, less what a process has in use that has built the same trainer.
+MEASURE = r"""
+import pathlib, re, sys
 import tensorflow as tf
 from efficientdet.anchors import anchors_for
 from efficientdet.config import Config
@@ -24,9 +24,12 @@ batch, trainer, anchors = config.training.batch_size, Trainer(config, 10, 10), a
 targets = anchors.assign(tf.constant([[10.0, 10, 60, 60]]), tf.constant([1]))
 targets = tf.nest.map_structure(lambda t: tf.repeat(t[None], batch, axis=0), targets)
 step = trainer.step.get_concrete_function(tf.zeros([batch, *config.model.input_size, 3]), targets)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def used(what):
+    return 1024 * int(re.search(rf"{what}:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())[1])
+
+before = used("VmRSS")
 trainer.step(tf.zeros([batch, *config.model.input_size, 3]), targets)
-print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+print(used("VmHWM") - before)
 """
 
 

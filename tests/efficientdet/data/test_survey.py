@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from efficientdet.data.example import AnnotatedImage, to_example
 from efficientdet.data.input_pipeline import read_examples
 from efficientdet.data.survey import Survey, survey
 from efficientdet.errors import DataError
+from efficientdet.label_map import LabelMap
 
 
 def test_counts_are_those_of_the_examples(digit_shards: Path):
@@ -23,8 +26,18 @@ def test_counts_are_those_of_the_examples(digit_shards: Path):
     assert found.boxes == Counter(np.concatenate(classes).tolist())
 
 
-def test_crowds_are_not_counted(write_shard):
-    assert survey(write_shard([([1, 2], [True, False]), ([3], [True]), ([], [])])) == Survey(3, 2, {2: 1}, 1)
+def test_crowds_are_not_counted(tmp_path: Path):
+    labels = LabelMap.from_names(["cat", "dog", "bird"])
+    with tf.io.TFRecordWriter(str(tmp_path / "shard.gz"), "GZIP") as writer:
+        for number, (classes, crowd) in enumerate([([1, 2], [True, False]), ([3], [True]), ([], [])]):
+            boxes = np.tile(np.float32([0, 0, 5, 5]), (len(classes), 1)).reshape(-1, 4)
+            image = AnnotatedImage(
+                *(str(number), "x.jpg", b"", "jpeg", 10, 10, boxes, np.int32(classes), np.array(crowd, bool)),
+                area=np.full(len(classes), 25, np.float32),
+                difficult=np.zeros(len(classes), bool),
+            )
+            writer.write(to_example(image, labels).SerializeToString())
+    assert survey(str(tmp_path / "*")) == Survey(3, 2, Counter({2: 1}), 1)
 
 
 def test_no_shard_is_an_error(tmp_path: Path):
