@@ -72,9 +72,14 @@ TINY_DETECTOR = {
     "model": {"name": "efficientdet-lite0", "image_size": 96, "backbone_weights": None},
     "data": {"flip": False, "jitter_min": 0.9, "jitter_max": 1.1},
     "training": {
-        **{"batch_size": 4, "max_steps": 12, "checkpoint_steps": 4, "learning_rate": 0.1, "warmup_epochs": 0},
+        "batch_size": 4,
+        "max_steps": 12,
+        "checkpoint_steps": 4,
+        "learning_rate": 0.1,
+        "warmup_epochs": 0,
         # A Trainer starts many times in these tests; what it does besides is tested where it lives.
-        **{"preflight": False, "eval_epochs": 0},
+        "preflight": False,
+        "eval_epochs": 0,
     },
     "export": {"calibration_images": 8},
     "nms": {"score_threshold": 0.0},
