@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from efficientdet.class_names import named_classes
 from efficientdet.config import Config, DataConfig, TrainingConfig
 from efficientdet.data.survey import Survey, survey
+from efficientdet.determinism import deterministic, wants_determinism
 from efficientdet.distribute import is_chief, open_strategy
 from efficientdet.errors import ConfigError
 from efficientdet.evaluate import Evaluation
@@ -29,6 +29,8 @@ from efficientdet.training_loop import TrainingLoop
 from efficientdet.training_state import StateFolder
 from efficientdet.transfer import Transfer, load_backbone, load_checkpoint
 
+Patterns = tuple[str | Sequence[str], str | Sequence[str]]
+"""Shards of the train split, and of the eval split."""
 TRANSFER_FILE = "initial_weights.json"
 logger = logging.getLogger(__name__)
 
@@ -67,9 +69,14 @@ def train(
     check_classes(config.data, label_map)
     if "segmentation" in config.model.heads:
         raise ConfigError("model.heads: examples carry no masks to train a segmentation head with; leave it out")
-    wanted = config.training.deterministic
-    if wanted or (wanted is None and not tf.config.list_physical_devices("GPU")):
-        tf.config.experimental.enable_op_determinism()
+    with deterministic(wants_determinism(config.training)):
+        return _train(config, label_map, (train_pattern, eval_pattern), checkpoints, logs)
+
+
+def _train(
+    config: Config, label_map: LabelMap, patterns: Patterns, checkpoints: str | Path, logs: str | Path
+) -> keras.Model:
+    train_pattern = patterns[0]
     strategy = open_strategy(config.training)
     chief, examples = is_chief(strategy), survey(train_pattern)
     first = train_pattern if isinstance(train_pattern, str) else train_pattern[0]
@@ -79,7 +86,7 @@ def train(
     trainer = Trainer(config, len(label_map), total_steps(config.training, examples.images), strategy)
     saves = StateFolder(checkpoints, trainer.state, config.training.keep_checkpoints, writes=chief)
     try:
-        loop = _loop(trainer, saves, label_map, (train_pattern, eval_pattern), examples, logs if chief else None)
+        loop = _loop(trainer, saves, label_map, patterns, examples, logs if chief else None)
         if saves.restore() is None:
             _start(trainer, label_map, Path(logs) if chief else None)
             if config.training.preflight:
@@ -126,7 +133,7 @@ def _loop(
     trainer: Trainer,
     saves: StateFolder,
     label_map: LabelMap,
-    patterns: tuple[str | Sequence[str], str | Sequence[str]],
+    patterns: Patterns,
     examples: Survey,
     logs: str | Path | None,
 ) -> TrainingLoop:

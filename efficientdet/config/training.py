@@ -76,8 +76,8 @@ class TrainingConfig(Settings):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, order and augmentation.")
     deterministic: bool | None = Field(
         None,
-        description="The same weights, bit for bit, whenever a run is repeated on the same device; none: without GPUs, "
-        "some of whose kernels have no such form.",
+        description="The same weights, bit for bit, whenever a run is repeated on the same device; none: on CPUs, "
+        "unless compiled with XLA; elsewhere some kernels have no such form.",
     )
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(3, ge=1, le=100, description="How many checkpoints stay on disk, besides the best.")
@@ -114,6 +114,12 @@ class TrainingConfig(Settings):
         if (self.patience or self.result == "best") and not self.eval_epochs:
             name = "patience" if self.patience else "result"
             raise ValueError(f"training.{name}: needs an AP to go by; set training.eval_epochs, to 1 say")
+        if self.deterministic and (self.xla or self.strategy == "tpu"):
+            name = "xla" if self.xla else "strategy=tpu"
+            raise ValueError(
+                "training.deterministic: XLA has no deterministic gradient of a max pool; "
+                f"leave out this or training.{name}"
+            )
         if self.strategy == "tpu" and self.precision == "float16":
             raise ValueError("training.precision=float16: TPUs compute in bfloat16 or float32; set bfloat16")
         return self

@@ -37,6 +37,12 @@ def test_ends_of_ranges_are_in():
     assert TrainingConfig.parse({**ends, "drop_epochs": [250, 250]}).drop_epochs == (250, 250)
 
 
+@pytest.mark.parametrize("compiled", [{"xla": True}, {"strategy": "tpu"}])
+def test_what_xla_has_no_deterministic_form_of_is_refused(compiled: dict):
+    with pytest.raises(ConfigError, match="no deterministic gradient of a max pool; leave out this or training"):
+        TrainingConfig.parse({"deterministic": True, **compiled})
+
+
 def test_numbers_may_be_written_as_yaml_reads_them():
     """YAML 1.1 takes 1e-3 for a string."""
     assert TrainingConfig.parse({"learning_rate": "1e-3"}).learning_rate == 1e-3
