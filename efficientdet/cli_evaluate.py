@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from efficientdet.cli_train import example_shards, label_map_of, messages, needs_tensorflow, readable_shards
+from efficientdet.cli_messages import messages, needs_tensorflow
+from efficientdet.cli_shards import example_shards, label_map_of, readable_shards
 from efficientdet.errors import DataError
 
 if TYPE_CHECKING:

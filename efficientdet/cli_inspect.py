@@ -7,15 +7,9 @@ from typing import Any
 
 import click
 
-from efficientdet.cli_train import (
-    DEFAULT_MODEL,
-    detector_config,
-    example_shards,
-    label_map_of,
-    messages,
-    needs_tensorflow,
-    readable_shards,
-)
+from efficientdet.cli_messages import messages, needs_tensorflow
+from efficientdet.cli_shards import example_shards, label_map_of, readable_shards
+from efficientdet.cli_train import DEFAULT_MODEL, detector_config
 
 
 @click.command(context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})

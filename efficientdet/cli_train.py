@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from efficientdet.errors import ConfigError, DataError, EfficientDetError
+from efficientdet.cli_messages import messages, needs_tensorflow
+from efficientdet.cli_shards import example_shards, label_map_of, readable_shards
+from efficientdet.errors import ConfigError
 
 if TYPE_CHECKING:
     from efficientdet.config import Config
-    from efficientdet.label_map import LabelMap
 
 DEFAULT_MODEL = "efficientdet-d0"
 PROFILE_STEPS = [10, 20]
@@ -138,79 +134,3 @@ def detector_config(hparams: str, flags: Mapping[str, Any]) -> Config:
     # google/automl's names, which the config understands.
     values = {name: None if value in ("", "null", "none") else value for name, value in given.items()}
     return Config.parse(merge(config.to_dict(), values), source="options")
-
-
-def example_shards(pattern: str) -> dict[str, int]:
-    """The files that match a pattern, in the order of their names, with their sizes in bytes."""
-    import tensorflow as tf
-
-    try:
-        files = [name for name in sorted(tf.io.gfile.glob(pattern)) if not tf.io.gfile.isdir(name)]
-    except tf.errors.OpError as error:
-        raise DataError(f"{pattern}: cannot be searched ({_first_line(error)}); correct the pattern") from error
-    if not files:
-        raise DataError(f"{pattern}: no file matches; give the shards as in 'examples/Split-train/*'")
-    for name in files:
-        with tf.io.gfile.GFile(name, "rb") as file:
-            if file.read(2) != b"\x1f\x8b":
-                raise DataError(
-                    f"{name}: is not a gzip TFRecord; pack it with `gzip`, and match the packed shards only"
-                )
-    return {name: tf.io.gfile.stat(name).length for name in files}
-
-
-def label_map_of(folder: Path | None, shard: str) -> LabelMap:
-    """The label map of a folder; or of the shard's own folder, or the one above."""
-    from efficientdet.label_map import FILE_NAME, LabelMap
-
-    folders = [folder] if folder else [Path(shard).parent, Path(shard).absolute().parent.parent]
-    for place in folders:
-        if (place / FILE_NAME).is_file():
-            return LabelMap.load(place)
-    looked = " nor ".join(str(place) for place in folders)
-    raise DataError(f"{looked}: holds no {FILE_NAME}, the classes of the examples; name its folder with --label-map")
-
-
-@contextmanager
-def messages() -> Iterator[None]:
-    """Shows what the library reports, and hides TensorFlow's own notes."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logger, handler = logging.getLogger("efficientdet"), logging.StreamHandler(sys.stderr)
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        with warnings.catch_warnings():
-            # Of Google's client libraries, which TensorFlow loads where they are installed.
-            warnings.filterwarnings("ignore", "You are using a Python version", FutureWarning)
-            yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-
-
-@contextmanager
-def needs_tensorflow(what: str) -> Iterator[None]:
-    """Says which extra to install for `what` where TensorFlow is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise EfficientDetError(
-            f"{error.name} is not installed, and {what} needs it; install the `train` extra: pip install '.[train]'"
-        ) from error
-
-
-@contextmanager
-def readable_shards(pattern: str) -> Iterator[None]:
-    """Puts what TensorFlow says of damaged records into a sentence."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise DataError(f"{pattern}: a record cannot be read ({_first_line(error)}); make the shards again") from error
-
-
-def _first_line(error: Exception) -> str:
-    """Of TensorFlow's message, without the names of graph nodes."""
-    return re.sub(r"\{\{.*?\}\} *", "", str(error)).strip().partition("\n")[0][:200]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import keras
 
@@ -26,11 +25,3 @@ def unfrozen(model: keras.Model, expression: str | None) -> list[keras.Variable]
         example = reference_name(model.variables[0])
         raise ConfigError(f"training.freeze={expression!r}: matches {what}; names look like {example}")
     return kept
-
-
-def freeze_norms(model: keras.Model, unfrozen: Sequence[keras.Variable]) -> None:
-    """Stops the moving statistics of every normalisation whose scale is frozen."""
-    moving = {id(v) for v in unfrozen}
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization) and id(layer.gamma) not in moving:
-            layer.trainable = False

@@ -1,17 +1,24 @@
-"""The weights that training starts from, before it starts: whether they are at hand, and which files hold them."""
+"""The weights that training starts from: whether they are at hand, which files hold them, and how they get there."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
+
+import keras
 
 from efficientdet.checkpoint import WEIGHTS_FILE
 from efficientdet.class_names import KNOWN, named_classes
 from efficientdet.config import ModelConfig
 from efficientdet.errors import ModelError
-from efficientdet.model.backbone_weights import weights_file
+from efficientdet.model.backbone_weights import load_imagenet, weights_file
 from efficientdet.model.weights_file import SAVED_MODEL
+from efficientdet.transfer import Transfer, load_backbone, load_checkpoint
 
 IMAGENET = "imagenet"
+
+logger = logging.getLogger(__name__)
 
 
 def check_initial_weights(model: ModelConfig) -> None:
@@ -29,6 +36,29 @@ def check_initial_weights(model: ModelConfig) -> None:
     elif source and "://" not in source and not checkpoint_files(source):
         name = "model.weights" if model.weights else "model.backbone_weights"
         raise ModelError(f"{source}: there is no checkpoint, which {name} names to start from; correct the path")
+
+
+def set_initial_weights(network: keras.Model, model: ModelConfig, class_names: Sequence[str]) -> Transfer | None:
+    """Gives a detector of these classes the weights that its config says to start from.
+
+    Returns:
+      What a checkpoint gave and what it did not; None where none was asked.
+
+    Raises:
+      ModelError: the checkpoint cannot be read or does not fit; the weights are as they were.
+    """
+    if not model.weights and model.backbone_weights == IMAGENET:
+        load_imagenet(network, model.architecture)
+        return None
+    if model.weights:
+        theirs = named_classes(model.weights_classes) if model.weights_classes else None
+        transfer = load_checkpoint(network, model.weights, class_names, theirs)
+    elif model.backbone_weights:
+        transfer = load_backbone(network, model.backbone_weights)
+    else:
+        return None
+    logger.info("%s", transfer.summary())
+    return transfer
 
 
 def initial_files(model: ModelConfig) -> dict[str, Path]:

@@ -14,7 +14,6 @@ import keras
 
 from efficientdet.architectures import ARCHITECTURES
 from efficientdet.checkpoint import save_detector
-from efficientdet.class_names import named_classes
 from efficientdet.coco_metric import CocoScores
 from efficientdet.config import Config, ModelConfig
 from efficientdet.data.dataloader import DataLoader
@@ -23,9 +22,8 @@ from efficientdet.errors import ConfigError, ModelError
 from efficientdet.evaluate import Evaluation
 from efficientdet.evaluate_tflite import evaluate_tflite
 from efficientdet.infer import TFLiteDetector
-from efficientdet.initial_weights import IMAGENET, check_initial_weights
+from efficientdet.initial_weights import IMAGENET, check_initial_weights, set_initial_weights
 from efficientdet.label_map import LabelMap
-from efficientdet.model.backbone_weights import load_imagenet
 from efficientdet.model.detector import build_detector
 from efficientdet.quantization_config import QuantizationConfig
 from efficientdet.run_folder import RunFolder
@@ -34,7 +32,6 @@ from efficientdet.scratch import scratch_path
 from efficientdet.settings import merge, read_yaml
 from efficientdet.tflite import export_tflite_float, export_tflite_int8
 from efficientdet.train import train
-from efficientdet.transfer import load_backbone, load_checkpoint
 
 FREEZE = "(efficientnet|fpn_cells|resample_p6)"
 PROFILE_STEPS = [10, 20]
@@ -142,14 +139,8 @@ class EfficientDetSpec:
         """The network for these classes, holding the weights that training would start from."""
         config = self.startable().config
         keras.utils.set_random_seed(config.training.seed)
-        network, model = build_detector(config, len(labels)), config.model
-        if model.weights:
-            theirs = named_classes(model.weights_classes) if model.weights_classes else None
-            logger.info("%s", load_checkpoint(network, model.weights, labels.names, theirs).summary())
-        elif model.backbone_weights == IMAGENET:
-            load_imagenet(network, model.architecture)
-        elif model.backbone_weights:
-            logger.info("%s", load_backbone(network, model.backbone_weights).summary())
+        network = build_detector(config, len(labels))
+        set_initial_weights(network, config.model, labels.names)
         return network
 
     def train(self, train_data: DataLoader, validation_data: DataLoader | None = None) -> keras.Model:

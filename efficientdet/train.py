@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,8 +17,8 @@ from efficientdet.determinism import deterministic, wants_determinism
 from efficientdet.distribute import is_chief, open_strategy
 from efficientdet.errors import ConfigError
 from efficientdet.evaluate import Evaluation
+from efficientdet.initial_weights import set_initial_weights
 from efficientdet.label_map import LabelMap
-from efficientdet.model.backbone_weights import load_imagenet
 from efficientdet.pictures import PictureLog
 from efficientdet.preflight import check_examples, check_memory, try_out
 from efficientdet.trainer import Trainer
@@ -27,12 +26,10 @@ from efficientdet.training_calendar import Calendar
 from efficientdet.training_log import TrainingLog
 from efficientdet.training_loop import TrainingLoop
 from efficientdet.training_state import StateFolder
-from efficientdet.transfer import Transfer, load_backbone, load_checkpoint
 
 Patterns = tuple[str | Sequence[str], str | Sequence[str]]
 """Shards of the train split, and of the eval split."""
 TRANSFER_FILE = "initial_weights.json"
-logger = logging.getLogger(__name__)
 
 
 def train(
@@ -150,19 +147,8 @@ def _loop(
 
 def _start(trainer: Trainer, label_map: LabelMap, logs: Path | None) -> None:
     """Sets the weights that the config says to start from, and writes down which."""
-    model = trainer.config.model
-    if model.weights:
-        theirs = named_classes(model.weights_classes) if model.weights_classes else None
-        _write_down(load_checkpoint(trainer.model, model.weights, label_map.names, theirs), logs)
-    elif model.backbone_weights == "imagenet":
-        load_imagenet(trainer.model, model.architecture)
-    elif model.backbone_weights:
-        _write_down(load_backbone(trainer.model, model.backbone_weights), logs)
+    transfer = set_initial_weights(trainer.model, trainer.config.model, label_map.names)
     trainer.reset_average()
-
-
-def _write_down(transfer: Transfer, logs: Path | None) -> None:
-    logger.info("%s", transfer.summary())
-    if logs:
+    if transfer and logs:
         logs.mkdir(parents=True, exist_ok=True)
         (logs / TRANSFER_FILE).write_text(json.dumps(asdict(transfer), indent=1) + "\n", encoding="utf-8")

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from efficientdet.anchors import Targets, anchors_for
 from efficientdet.config import Config
-from efficientdet.freeze import freeze_norms, unfrozen
+from efficientdet.freeze import unfrozen
 from efficientdet.model.detector import RawOutputs, build_detector, normalise, reference_name
-from efficientdet.model.layers import BatchNorm
 from efficientdet.model.losses import detection_loss, l2
 from efficientdet.model.variable_names import AVERAGE
+from efficientdet.norms import freeze_norms, set_up_norms
 from efficientdet.optimizer import build_optimizer, clipped, learning_rate, loss_scale
 from efficientdet.schedule import moving_average_rate
 
@@ -56,7 +56,7 @@ class Trainer:
             self._steps_done = tf.Variable(0, trainable=False, dtype=tf.int64)
         if not config.compat:
             freeze_norms(self.model, self.variables)
-        _set_up_norms(self.model, self.replicas)
+        set_up_norms(self.model, self.replicas)
         self.peak_step = rate.warmup_steps
         self._anchor_boxes = anchors_for(config).boxes
         self._compiled = tf.function(self.replica_step, jit_compile=True) if config.training.xla else self.replica_step
@@ -254,18 +254,3 @@ def _precision(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _set_up_norms(model: keras.Model, replicas: int) -> None:
-    """Makes normalisations use the statistics of the global batch, on a single device by TensorFlow's kernel."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, BatchNorm):
-            layer.synchronized, layer.replicas = replicas > 1, replicas
-            layer.kernel = _fused_norm if replicas == 1 else None
-
-
-def _fused_norm(
-    inputs: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, epsilon: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, scale, shift, epsilon=epsilon)
-    return outputs, mean, variance

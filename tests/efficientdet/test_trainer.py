@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from efficientdet.anchors import Targets, anchors_for
 from efficientdet.config import Config
-from efficientdet.errors import ConfigError
 from efficientdet.model.detector import reference_name
-from efficientdet.trainer import Trainer, learning_rate
+from efficientdet.trainer import Trainer
 
 TINY = Config().override(
     "model.image_size=64,model.backbone_weights=null,training.batch_size=2,"
@@ -104,16 +103,6 @@ def test_what_is_frozen_stays_to_the_last_bit(batch):
         assert moved == {"class_net", "box_net"} | (frozen if compat else set())
 
 
-def test_freezing_is_by_google_names_and_never_silent():
-    frozen = Trainer(TINY.override({"training": {"freeze": ".*depthwise_kernel"}}), 2, 1)
-    assert frozen.variables
-    assert not [v.path for v in frozen.variables if reference_name(v).endswith("depthwise_kernel")]
-    with pytest.raises(ConfigError, match="matches nothing; names look like efficientnet"):
-        Trainer(TINY.override("training.freeze=resnet"), 2, 1)
-    with pytest.raises(ConfigError, match="matches everything"):
-        Trainer(TINY.override("training.freeze=."), 2, 1)
-
-
 def test_adam_overlap_loss_and_running_normaliser_take_part(batch):
     settings = "optimizer=adam,iou_loss_type=ciou,positives_momentum=0.5,clip_gradients_norm=0,box_loss_weight=0"
     trainer = Trainer(TINY.override(settings), 2, 3)
@@ -127,26 +116,6 @@ def test_adam_overlap_loss_and_running_normaliser_take_part(batch):
     second = trainer.step(*batch)
     assert float(trainer.positives) == pytest.approx(2 * count)
     assert np.isfinite(float(second["total"]))
-
-
-def test_the_rate_warms_up_and_falls_to_zero():
-    config = TINY.override("num_epochs=10,batch_size=32,learning_rate=0.08,lr_warmup_epoch=1")
-    rates = [float(learning_rate(config, 100)(step)) for step in range(101)]
-    assert rates[0] == pytest.approx(0.004)  # a tenth of 0.08 * 32 / 64
-    assert rates.index(max(rates)) == 10
-    assert max(rates) == pytest.approx(0.04)
-    assert rates[-1] == pytest.approx(0, abs=1e-7)
-    assert np.all(np.diff(rates[10:]) <= 0), "the rate must not rise again"
-
-
-def test_settings_of_the_schedule_arrive():
-    config = TINY.override(
-        "num_epochs=10,lr_decay_method=stepwise,first_lr_drop_epoch=4,second_lr_drop_epoch=6,batch_size=64"
-    )
-    config = config.override("lr_warmup_init=0.001")
-    rates = [float(learning_rate(config, 100)(step)) for step in (0, 10, 39, 40, 60)]
-    np.testing.assert_allclose(rates, [0.001, 0.08, 0.08, 0.008, 0.0008], rtol=1e-6)
-    assert learning_rate(config.override("compat=true"), 100).compat
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.03), ("float16", 0.02)])
