@@ -17,6 +17,7 @@ from efficientdet.config import Config
 
 POSITIVE_IOU = 0.5  # an anchor overlapping a groundtruth box at least this much is positive (RetinaNet, 1708.02002)
 IGNORED = -2  # class target of an anchor without class loss; only `compat` makes them, of boxes labelled -1
+PADDING = -(2**31)  # class of a row that stands for no box
 MIN_SIDE = 1e-8  # pixels; a box without area is encoded as if this wide
 
 AspectRatio = float | tuple[float, float]
@@ -88,24 +89,39 @@ class Anchors:
           besides, each box keeps its best anchor unless it overlaps none (of two boxes with the same
           best anchor the first row keeps it).
         """
-        if not compat:
-            real = classes > 0
-            boxes, classes = tf.boolean_mask(boxes, real), tf.boolean_mask(classes, real)
-        anchor, row = _match(self._search.pairs(boxes, POSITIVE_IOU), tf.size(classes), len(self.boxes), compat)
-        deltas = encode(tf.gather(boxes, row), tf.gather(self.boxes, anchor))
-        class_targets = tf.fill([len(self.boxes)], -1)
+        batch = self.assign_batch(boxes[None], classes[None], compat)
+        return tf.nest.map_structure(lambda values: values[0], batch)
+
+    def assign_batch(self, boxes: tf.Tensor, classes: tf.Tensor, compat: bool = False) -> Targets:
+        """`assign` for several images at once, which takes much less time: boxes `[b, n, 4]`, classes `[b, n]`.
+
+        Rows of class `PADDING` are padding with `compat` too. Targets have the batch axis.
+        """
+        images, total = classes.shape[0], len(self.boxes)
+        there = tf.where(classes > (PADDING if compat else 0))
+        boxes, classes = tf.gather_nd(boxes, there), tf.gather_nd(classes, there)
+        # Anchors are numbered through, those of the first image before those of the second.
+        first = total * tf.cast(there[:, 0], tf.int32)
+        pairs = self._search.pairs(boxes, POSITIVE_IOU)
+        pairs = pairs._replace(anchor=pairs.anchor + tf.gather(first, pairs.box))
+        anchor, row = _match(pairs, tf.size(classes), images * total, first if compat else None)
+        deltas = encode(tf.gather(boxes, row), tf.gather(self.boxes, anchor % total))
+        class_targets = tf.fill([images * total], -1)
         class_targets = tf.tensor_scatter_nd_update(class_targets, anchor[:, None], tf.gather(classes, row) - 1)
         return Targets(
-            classes=self._split(class_targets, self.per_cell),
-            boxes=self._split(tf.scatter_nd(anchor[:, None], deltas, self.boxes.shape), self.per_cell * 4),
-            num_positives=tf.cast(tf.size(anchor), tf.float32),
+            classes=self._split(tf.reshape(class_targets, [images, total]), self.per_cell),
+            boxes=self._split(
+                tf.reshape(tf.scatter_nd(anchor[:, None], deltas, [images * total, 4]), [images, total * 4]),
+                self.per_cell * 4,
+            ),
+            num_positives=tf.cast(tf.math.bincount(anchor // total, minlength=images, maxlength=images), tf.float32),
         )
 
     def _split(self, per_anchor: tf.Tensor, channels: int) -> tuple[tf.Tensor, ...]:
-        """`[A, ...]` over all levels as one `[h, w, channels]` per level."""
-        counts = [h * w * self.per_cell for h, w in self.feature_sizes]
-        parts = tf.split(per_anchor, counts)
-        return tuple(tf.reshape(part, [h, w, channels]) for part, (h, w) in zip(parts, self.feature_sizes, strict=True))
+        """`[b, A * channels / per_cell]` over all levels as one `[b, h, w, channels]` per level."""
+        parts = tf.split(per_anchor, [h * w * channels for h, w in self.feature_sizes], axis=1)
+        sizes = zip(parts, self.feature_sizes, strict=True)
+        return tuple(tf.reshape(part, [per_anchor.shape[0], h, w, channels]) for part, (h, w) in sizes)
 
 
 def anchors_for(config: Config) -> Anchors:
@@ -177,12 +193,12 @@ def _level_boxes(
     return np.concatenate([centres - halves, centres + halves], axis=-1).astype(np.float32)
 
 
-def _match(pairs: Pairs, boxes: tf.Tensor, anchors: int, claim_first: bool) -> tuple[tf.Tensor, tf.Tensor]:
+def _match(pairs: Pairs, boxes: tf.Tensor, anchors: int, else_claimed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
     """The positive anchors, ascending, and the box that each answers for, both int32 `[p]`; given how many of each.
 
     An anchor answers for the box it overlaps most, from `POSITIVE_IOU` on, unless boxes claim it: each box claims the
-    anchor that it overlaps most, and one without any claims none, or with `claim_first` the first. Of equals the
-    first is taken.
+    anchor that it overlaps most; one without any claims that of `else_claimed` `[boxes]`, or without it none. Of equals
+    the first is taken.
     """
     nobody = tf.fill([anchors], boxes)
     most = tf.tensor_scatter_nd_max(tf.zeros([anchors]), pairs.anchor[:, None], pairs.iou)
@@ -192,8 +208,8 @@ def _match(pairs: Pairs, boxes: tf.Tensor, anchors: int, claim_first: bool) -> t
     favourite = tf.where(pairs.iou == tf.gather(highest, pairs.box), pairs.anchor, anchors)
     favourite = tf.math.unsorted_segment_min(favourite, pairs.box, boxes)
     overlaps, claims = highest > 0, tf.range(boxes)
-    if claim_first:
-        favourite = tf.where(overlaps, favourite, 0)
+    if else_claimed is not None:
+        favourite = tf.where(overlaps, favourite, else_claimed)
     else:
         favourite, claims = favourite[overlaps], claims[overlaps]
     claimed = tf.tensor_scatter_nd_min(nobody, favourite[:, None], claims)

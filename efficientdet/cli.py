@@ -13,6 +13,7 @@ from efficientdet import __version__
 from efficientdet.cli_check import check
 from efficientdet.cli_evaluate import evaluate
 from efficientdet.cli_inspect import inspect
+from efficientdet.cli_paths import LocalPath
 from efficientdet.cli_train import train
 from efficientdet.errors import DataError, EfficientDetError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from efficientdet.registry import ModelVersion
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FOLDER = LocalPath(file_okay=False)
 DEFAULT_REGISTRY = "runs/registry"
 
 registry_option = click.option(

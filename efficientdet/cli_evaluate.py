@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from efficientdet.cli_messages import messages, needs_tensorflow
+from efficientdet.cli_paths import LocalPath
 from efficientdet.cli_shards import example_shards, label_map_of, readable_shards
 from efficientdet.errors import DataError
 
@@ -28,7 +29,7 @@ DETECTOR = "detector"  # of a run's folder
     help="A trained detector, or the folder of the run that made it.",
 )
 @click.option("--examples", "--val-file-pattern", required=True, metavar="GLOB", help="Shards of gzip TFRecords.")
-@click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write the numbers there too.")
+@click.option("--json", "output", type=LocalPath(dir_okay=False), help="Write the numbers there too.")
 @click.option("--label-map", type=click.Path(path_type=Path), help="Folder of label_map.json.  [that of the shards]")
 def evaluate(model: Path, examples: str, output: Path | None, label_map: Path | None) -> None:
     """Score a detector on every image of some shards, with COCO's twelve numbers, over all and by class.
@@ -37,7 +38,9 @@ def evaluate(model: Path, examples: str, output: Path | None, label_map: Path | 
     """
     with messages(), needs_tensorflow("judging a detector"):
         from efficientdet.checkpoint import load_detector
+        from efficientdet.data.survey import survey
         from efficientdet.evaluate import Evaluation
+        from efficientdet.preflight import check_groundtruth
 
         shards = list(example_shards(examples))
         network, config, labels = load_detector(model / DETECTOR if (model / DETECTOR).is_dir() else model)
@@ -48,6 +51,7 @@ def evaluate(model: Path, examples: str, output: Path | None, label_map: Path | 
                 f"{', '.join(labels.names[:5])}...; give examples of the same classes"
             )
         with readable_shards(examples):
+            check_groundtruth(survey(shards), labels, examples)
             scores = Evaluation(network, config, len(labels), shards)()
     if not scores.images:
         raise DataError(f"{examples}: holds no images; nothing can be judged")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from efficientdet.cli_messages import messages, needs_tensorflow
+from efficientdet.cli_paths import LocalPath
 from efficientdet.cli_shards import example_shards, label_map_of, readable_shards
 from efficientdet.cli_train import DEFAULT_MODEL, detector_config
 
@@ -18,7 +19,7 @@ from efficientdet.cli_train import DEFAULT_MODEL, detector_config
     "--output",
     "--save-samples-dir",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False),
     help="Folder for the pictures and samples.json.",
 )
 @click.option("--augment", is_flag=True, help="As training changes them, with the anchors that each level learns from.")

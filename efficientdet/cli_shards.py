@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from efficientdet.errors import DataError
+from efficientdet.errors import DataError, reason
 
 if TYPE_CHECKING:
     from efficientdet.label_map import LabelMap
@@ -21,7 +20,7 @@ def example_shards(pattern: str) -> dict[str, int]:
     try:
         files = [name for name in sorted(tf.io.gfile.glob(pattern)) if not tf.io.gfile.isdir(name)]
     except tf.errors.OpError as error:
-        raise DataError(f"{pattern}: cannot be searched ({_first_line(error)}); correct the pattern") from error
+        raise DataError(f"{pattern}: cannot be searched ({reason(error)}); correct the pattern") from error
     if not files:
         raise DataError(f"{pattern}: no file matches; give the shards as in 'examples/Split-train/*'")
     for name in files:
@@ -53,9 +52,4 @@ def readable_shards(pattern: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise DataError(f"{pattern}: a record cannot be read ({_first_line(error)}); make the shards again") from error
-
-
-def _first_line(error: Exception) -> str:
-    """Of TensorFlow's message, without the names of graph nodes."""
-    return re.sub(r"\{\{.*?\}\} *", "", str(error)).strip().partition("\n")[0][:200]
+        raise DataError(f"{pattern}: a record cannot be read ({reason(error)}); make the shards again") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from efficientdet.cli_messages import messages, needs_tensorflow
+from efficientdet.cli_paths import LocalPath
 from efficientdet.cli_shards import example_shards, label_map_of, readable_shards
 from efficientdet.errors import ConfigError
 
@@ -48,8 +49,8 @@ def _google_flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.command(context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
 @click.option("--model-name", metavar="NAME", help=f"As `efficientdet models --architectures` lists. [{DEFAULT_MODEL}]")
 @click.option("--train-file-pattern", required=True, metavar="GLOB", help="Shards of gzip TFRecords to learn from.")
-@click.option("--val-file-pattern", metavar="GLOB", help="Shards for the pictures in the logs.  [those to learn from]")
-@click.option("--model-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where all goes to.")
+@click.option("--val-file-pattern", metavar="GLOB", help="Shards to measure the AP on, and to draw.  [no AP]")
+@click.option("--model-dir", required=True, type=LocalPath(file_okay=False), help="Where all goes to.")
 @click.option("--hparams", default="", metavar="YAML|K=V,...", help="Settings, by google/automl's names or ours.")
 @click.option("--label-map", type=click.Path(path_type=Path), help="Folder of label_map.json.  [that of the shards]")
 @click.option("--ckpt", "--pretrained-ckpt", "--hub-module-url", metavar="PATH|URI", help="Detector to start from.")
@@ -86,6 +87,8 @@ def train(
     """
     with messages(), needs_tensorflow("training"):
         config = detector_config(hparams, flags)
+        if not val_file_pattern:
+            config = _without_scores(config, flags.get("mode"))
         from efficientdet.checkpoint import save_detector
         from efficientdet.distribute import is_first_worker
         from efficientdet.initial_weights import check_initial_weights
@@ -100,12 +103,22 @@ def train(
             if not run.begun:
                 check_initial_weights(config.model)
             if chief:
-                run.claim(config, labels, shards)
+                run.claim(config, labels, shards | val_shards)
             with readable_shards(train_file_pattern):
                 model = train_detector(config, labels, list(shards), list(val_shards), run.checkpoints, run.logs)
             if chief:
                 save_detector(run.detector, model, config, labels)
                 click.echo(f"{run.detector}: the detector after {run.steps} steps")
+
+
+def _without_scores(config: Config, mode: str | None) -> Config:
+    """The config for a training that has no examples to be judged by: those to learn from would flatter it."""
+    training = config.training
+    asked = {"--mode": mode and MODES[mode], "training.patience": training.patience}
+    asked["training.result=best"] = training.result == "best"
+    for name in [name for name, wanted in asked.items() if wanted]:
+        raise ConfigError(f"{name}: needs examples to measure an AP on; give them with --val-file-pattern")
+    return config.override({"training": {"eval_epochs": 0}})
 
 
 def detector_config(hparams: str, flags: Mapping[str, Any]) -> Config:

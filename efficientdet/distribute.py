@@ -128,28 +128,28 @@ def distributed_batches(strategy: tf.distribute.Strategy, batches: Callable[[Sha
     return strategy.distribute_datasets_from_function(pipeline)
 
 
-def from_chief(strategy: tf.distribute.Strategy, value: float, any_worker: bool = False) -> float:
-    """The chief's value, on every worker; all workers have to call it.
-
-    `any_worker`: 1 if the value is true on any of them instead.
-    """
+def of_all_workers(strategy: tf.distribute.Strategy, value: float) -> list[float]:
+    """The values of all workers in the order of their numbers, on each of them; all have to call it."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return float(value)
-    given = float(bool(value)) if any_worker else float(value) * is_chief(strategy)
-    total = float(_total_over(strategy)(tf.constant(given)))
-    return float(total > 0) if any_worker else total / len(strategy.extended.worker_devices)
+        return [float(value)]
+    resolver = strategy.cluster_resolver
+    cluster = resolver.cluster_spec().as_dict()
+    workers = [(kind, i) for kind in ("chief", "worker") for i in range(len(cluster.get(kind, ())))]
+    mine = workers.index((resolver.task_type, resolver.task_id))
+    ours = tf.one_hot(mine, len(workers)) * float(value) / len(strategy.extended.worker_devices)
+    return [float(each) for each in _total_over(strategy)(ours)]
 
 
 @functools.cache
 def _total_over(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of each worker's scalar that gives their sum to all of them."""
+    """A function of each replica's vector that gives their sum to all of them."""
 
-    def summed(value: tf.Tensor) -> tf.Tensor:
+    def summed(values: tf.Tensor) -> tf.Tensor:
         # On the replica's own device, which the collective asks for.
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(values))
 
-    @tf.function(input_signature=[tf.TensorSpec([])])
-    def total(value: tf.Tensor) -> tf.Tensor:
-        return strategy.experimental_local_results(strategy.run(summed, args=(value,)))[0]
+    @tf.function(input_signature=[tf.TensorSpec([None])])
+    def total(values: tf.Tensor) -> tf.Tensor:
+        return strategy.experimental_local_results(strategy.run(summed, args=(values,)))[0]
 
     return total

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class EfficientDetError(Exception):
     """Base of every error whose message is written for the user; programs print it without a traceback.
@@ -25,6 +27,10 @@ class ModelError(EfficientDetError):
     """A checkpoint, SavedModel or TFLite file is missing, damaged or does not fit."""
 
 
+class DivergedError(ModelError):
+    """A loss or gradient is no longer finite: these hyperparameters do not work."""
+
+
 class RegistryError(EfficientDetError):
     """The model registry refused a request, or a pulled file differs from what was registered."""
 
@@ -33,3 +39,11 @@ class PreemptedError(EfficientDetError):
     """SIGTERM came: everything is saved, and the same command goes on."""
 
     exit_code = 143  # 128 + SIGTERM, as shells count
+
+
+def reason(error: Exception) -> str:
+    """What a library says of an error in one line of at most 200 characters, without names of graph nodes."""
+    lines = [re.sub(r"\{\{.*?\}\} *", "", line).strip() for line in str(error).splitlines()]
+    # TensorFlow begins what happened inside a compiled function with a heading.
+    said = [line for line in lines if line and line != "Graph execution error:" and not line.startswith("Detected at")]
+    return (said[0] if said else type(error).__name__)[:200]

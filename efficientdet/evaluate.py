@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -44,8 +44,11 @@ class Evaluation:
 
         self._detect = detect
 
-    def __call__(self) -> CocoScores:
-        """The scores of the network's weights as they are now; boxes are compared in pixels of the original."""
+    def __call__(self, between: Callable[[], None] = lambda: None) -> CocoScores:
+        """The scores of the network's weights as they are now; boxes are compared in pixels of the original.
+
+        `between` is called after every batch, and ends the evaluation by raising.
+        """
         accumulator = CocoAccumulator()
         examples = self._examples()
         while batch := list(islice(examples, BATCH)):
@@ -54,6 +57,7 @@ class Evaluation:
             found = zip(*(values.numpy() for values in self._detect(tf.constant(images))), strict=True)
             for example, (boxes, scores, classes, count) in zip(batch, found, strict=False):
                 accumulator.add(_match(example, boxes[:count], classes[:count], scores[:count]))
+            between()
         return accumulator.compute()
 
     def _examples(self) -> Iterator[dict[str, Any]]:

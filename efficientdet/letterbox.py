@@ -31,8 +31,13 @@ def paste(image: tf.Tensor, size: tuple[int, int], pad: Sequence[float]) -> tf.T
     """`image` `[h, w, 3]` float32, not larger than `size`, top-left on a canvas `[H, W, 3]` of colour `pad`."""
     colour = tf.constant(pad, tf.float32)
     height, width = tf.unstack(tf.shape(image)[:2])
-    rows = tf.concat([image, ground(height, size[1] - width, colour)], axis=1)
-    canvas = tf.concat([rows, ground(size[0] - height, size[1], colour)], axis=0)
+    # Joining copies the image, which joining with nothing need not.
+    wide = tf.cond(
+        width < size[1], lambda: tf.concat([image, ground(height, size[1] - width, colour)], axis=1), lambda: image
+    )
+    canvas = tf.cond(
+        height < size[0], lambda: tf.concat([wide, ground(size[0] - height, size[1], colour)], axis=0), lambda: wide
+    )
     return tf.ensure_shape(canvas, (*size, 3))
 
 

@@ -14,6 +14,7 @@ from efficientdet.model.detector import build_detector
 # Shares of what the forward pass writes that are held at the peak of a step: of d4 at 1024 pixels and batch 1,
 # 9.9 and 2.8 of 16.0 GB (benchmarks/network.py memory).
 HELD, HELD_RECOMPUTING = 0.62, 0.18
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 # Ops whose output is another tensor's memory or no tensor of the batch.
 _VIEWS = {"Identity", "IdentityN", "Reshape", "Const", "ReadVariableOp", "Placeholder", "NoOp", "Shape", "StridedSlice"}
 WEIGHT_COPIES = 5  # weights, gradients before and after clipping, momentum, average
@@ -66,13 +67,19 @@ def _free_of_machine() -> int:
 
 
 def _free_of_container() -> int:
-    """What the control group allows beyond what it uses (cgroup v2, else v1)."""
-    for limit, usage in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    """What the control group allows beyond what it uses (cgroup v2, else v1), pages of files not counted.
+
+    These the kernel takes back when memory is wanted.
+    """
+    for folder, limit, usage, files in (
+        ("", "memory.max", "memory.current", "inactive_file"),
+        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
-        if Path(limit).is_file() and (text := Path(limit).read_text().strip()).isdigit():
-            return max(int(text) - int(Path(usage).read_text()), 0)
+        group = CONTROL_GROUPS / folder
+        if (group / limit).is_file() and (text := (group / limit).read_text().strip()).isdigit():
+            statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            used = int((group / usage).read_text()) - int(statistics.get(files, 0))
+            return max(int(text) - used, 0)
     return 2**62
 
 

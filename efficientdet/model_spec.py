@@ -152,7 +152,7 @@ class EfficientDetSpec:
         config = self.config if validation_data is not None else self.config.override({"training": {"eval_epochs": 0}})
         judged = validation_data or train_data
         try:
-            run.claim(config, labels, {shard: Path(shard).stat().st_size for shard in train_data.shards})
+            run.claim(config, labels, _sizes("train", train_data) | _sizes("eval", judged))
             model = train(config, labels, train_data.pattern, judged.pattern, run.checkpoints, run.logs)
             save_detector(run.detector, model, config, labels)
         finally:
@@ -236,6 +236,11 @@ def _with_hparams(config: Config, hparams: str | Mapping[str, Any]) -> Config:
     if isinstance(hparams, str) and hparams and "=" not in hparams:
         return Config.parse(merge(config.to_dict(), read_yaml(hparams)), source=hparams)
     return config.override(hparams)
+
+
+def _sizes(split: str, data: DataLoader) -> dict[str, int]:
+    """The shards by names that are the same for the same data, wherever it was cached."""
+    return {f"{split}/{Path(shard).name}": Path(shard).stat().st_size for shard in data.shards}
 
 
 def _freezable(model: ModelConfig, expression: str | None) -> str | None:

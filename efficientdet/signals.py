@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from efficientdet.errors import PreemptedError
+
 
 class Termination:
     """Context manager within which SIGTERM only sets `asked`.
@@ -28,6 +30,11 @@ class Termination:
     ) -> None:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
+
+    def check(self) -> None:
+        """Raises PreemptedError when SIGTERM has come; to be called where everything is saved."""
+        if self.asked:
+            raise PreemptedError("stopped by SIGTERM, everything is saved; the same command goes on")
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True

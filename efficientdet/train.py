@@ -20,7 +20,7 @@ from efficientdet.evaluate import Evaluation
 from efficientdet.initial_weights import set_initial_weights
 from efficientdet.label_map import LabelMap
 from efficientdet.pictures import PictureLog
-from efficientdet.preflight import check_examples, check_memory, try_out
+from efficientdet.preflight import check_eval_examples, check_examples, check_memory, try_out
 from efficientdet.trainer import Trainer
 from efficientdet.training_calendar import Calendar
 from efficientdet.training_log import TrainingLog
@@ -59,8 +59,8 @@ def train(
       ConfigError: the config expects other classes than the label map has, a head that cannot be trained, or
         devices that are not there; or another process trains here.
       DataError: the examples cannot train this detector.
-      ModelError: the weights to start from do not fit, or the loss became NaN or infinite; the sentence names
-        the remedy.
+      ModelError: the weights to start from do not fit, or a checkpoint cannot be read or written.
+      DivergedError: the loss became NaN or infinite; the sentence names the remedy.
       PreemptedError: SIGTERM came; all is saved.
     """
     check_classes(config.data, label_map)
@@ -76,10 +76,12 @@ def _train(
     train_pattern = patterns[0]
     strategy = open_strategy(config.training)
     chief, examples = is_chief(strategy), survey(train_pattern)
-    first = train_pattern if isinstance(train_pattern, str) else train_pattern[0]
-    check_examples(examples, label_map, config, str(Path(first).parent))
-    if config.training.preflight or config.training.accumulate == "auto":
-        config = check_memory(config, len(label_map), strategy.num_replicas_in_sync)
+    check_examples(examples, label_map, config, _folder(train_pattern))
+    if config.training.eval_epochs:
+        check_eval_examples(survey(patterns[1]), label_map, config.training, _folder(patterns[1]))
+    divides = config.training.accumulate == "auto"
+    if config.training.preflight or divides:
+        config = check_memory(config, len(label_map), strategy)
     trainer = Trainer(config, len(label_map), total_steps(config.training, examples.images), strategy)
     saves = StateFolder(checkpoints, trainer.state, config.training.keep_checkpoints, writes=chief)
     try:
@@ -87,7 +89,9 @@ def _train(
         if saves.restore() is None:
             _start(trainer, label_map, Path(logs) if chief else None)
             if config.training.preflight:
-                try_out(trainer, loop.batches())
+                try_out(trainer, loop.batches(), divides)
+        elif divides:
+            trainer.use_parts(trainer.restored_parts)
         trainer.part_ways()
         loop.run()
         if config.training.result == "best":
@@ -96,6 +100,10 @@ def _train(
         saves.close()
     trainer.use_average()
     return trainer.model
+
+
+def _folder(pattern: str | Sequence[str]) -> str:
+    return str(Path(pattern if isinstance(pattern, str) else pattern[0]).parent)
 
 
 def check_classes(data: DataConfig, label_map: LabelMap) -> None:

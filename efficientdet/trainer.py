@@ -31,6 +31,14 @@ class Trainer:
       steps: length of the run, which the learning rate is planned for.
       strategy: the devices; by default the one of TensorFlow's current scope.
 
+    Attributes:
+      step: one update from images `[b, H, W, 3]` 0..255 and their targets; under a strategy, of each device.
+        Gives scalars over all devices: the losses of `detection_loss`, `l2`, their sum `total`; `positives_p3` ...,
+        the anchors of a level that answer for a box; and `gradient_norm`, the global norm after each gradient was
+        clipped and before all were.
+      run: as many updates as its second argument says, from an iterator of global batches: every scalar as `[n]`.
+      parts: how many equal parts the images of a device are worked on in, one after another; set by `use_parts`.
+
     Raises:
       ConfigError: `training.freeze` matches no variable, or all.
     """
@@ -41,9 +49,8 @@ class Trainer:
         keras.utils.set_random_seed(config.training.seed)
         self.config, self.num_classes, self.steps = config, num_classes, steps
         self.strategy = strategy or tf.distribute.get_strategy()
-        # `preflight.check_memory` replaces `auto` by a number.
-        self.parts = 1 if config.training.accumulate == "auto" else config.training.accumulate
         self.replicas = self.strategy.num_replicas_in_sync
+        self.share = config.training.batch_size // self.replicas
         with self.strategy.scope():
             with _precision(config.training.precision):
                 self.model = build_detector(config, num_classes)
@@ -54,13 +61,30 @@ class Trainer:
             self.average = [tf.Variable(v.value, trainable=False) for v in self.variables]
             self.positives = tf.Variable(0.0, trainable=False)
             self._steps_done = tf.Variable(0, trainable=False, dtype=tf.int64)
+            self._parts = tf.Variable(1, trainable=False, dtype=tf.int64)
         if not config.compat:
             freeze_norms(self.model, self.variables)
         set_up_norms(self.model, self.replicas)
         self.peak_step = rate.warmup_steps
         self._anchor_boxes = anchors_for(config).boxes
-        self._compiled = tf.function(self.replica_step, jit_compile=True) if config.training.xla else self.replica_step
+        # `preflight.check_memory` replaces `auto` by a number.
+        self.use_parts(1 if config.training.accumulate == "auto" else config.training.accumulate)
         self.part_ways()
+
+    def use_parts(self, parts: int) -> None:
+        """Divides the images of a device into so many equal parts from now on."""
+        self.parts = parts
+        self._parts.assign(parts)
+        # The compiled functions have the number of parts built in.
+        xla = self.config.training.xla
+        self._compiled = tf.function(self.replica_step, jit_compile=True) if xla else self.replica_step
+        self.run = tf.function(self._run, reduce_retracing=True)
+        self.step = tf.function(self._step, reduce_retracing=True)
+
+    @property
+    def restored_parts(self) -> int:
+        """The parts that the checkpoint was made with, whose batch statistics are those of a part."""
+        return int(self._parts.numpy())
 
     @property
     def steps_done(self) -> int:
@@ -74,7 +98,7 @@ class Trainer:
         names = [reference_name(v) for v in self.variables]
         averages = {f"{name}{AVERAGE}": average for name, average in zip(names, self.average, strict=True)}
         optimizer = {f"optimizer/{v.path}": v.value for v in self.optimizer.variables}
-        run = {"positives": self.positives, "global_step": self._steps_done}
+        run = {"positives": self.positives, "global_step": self._steps_done, "parts": self._parts}
         return {**network, **averages, **optimizer, **run}
 
     def part_ways(self) -> None:
@@ -114,24 +138,14 @@ class Trainer:
             for variable, value in zip(self.variables, raw, strict=True):
                 variable.assign(value)
 
-    @tf.function(reduce_retracing=True)
-    def run(self, batches: Iterator, count: tf.Tensor) -> Losses:
-        """`count` updates, each from the next global batch: every scalar of `step` as `[count]`."""
+    def _run(self, batches: Iterator, count: tf.Tensor) -> Losses:
         history = {name: tf.TensorArray(tf.float32, count) for name in self.scalars}
         for i in tf.range(count):
             scalars = self._everywhere(self._compiled, *next(batches))
             history = {name: history[name].write(i, scalars[name]) for name in self.scalars}
         return {name: values.stack() for name, values in history.items()}
 
-    @tf.function(reduce_retracing=True)
-    def step(self, images: tf.Tensor, targets: Targets) -> Losses:
-        """One update from images `[b, H, W, 3]` 0..255 and their targets; under a strategy, of each device.
-
-        Returns:
-          Scalars over all devices: the losses of `detection_loss`, `l2`, their sum `total`; `positives_p3` ..., the
-          anchors of a level that answer for a box; and `gradient_norm`, the global norm after each gradient was
-          clipped and before all were.
-        """
+    def _step(self, images: tf.Tensor, targets: Targets) -> Losses:
         return self._everywhere(self._compiled, images, targets)
 
     @tf.function(reduce_retracing=True)
@@ -176,15 +190,18 @@ class Trainer:
 
     def _gradients(self, images: tf.Tensor, targets: Targets, normaliser: tf.Tensor) -> tuple[list[tf.Tensor], Losses]:
         """This replica's share of gradients and losses, part by part."""
-        parts = self.parts
+        parts, share = self.parts, 1.0 / (self.replicas * self.parts)
         if parts == 1:
-            return self._part(images, targets, normaliser, 1.0 / self.replicas)
-        images, targets = (_in_parts(tensors, parts) for tensors in (images, targets))
+            return self._part(images, targets, normaliser, share)
+        images, targets = (_in_parts(tensors, parts, self.share // parts) for tensors in (images, targets))
         gradients = [tf.zeros_like(v.value) for v in self.variables]
         losses = {name: tf.constant(0.0) for name in self.losses}
-        for i in tf.range(parts):
-            part = tf.nest.map_structure(lambda tensor, i=i: tensor[i], (images, targets))
-            more, more_losses = self._part(part[0], part[1], normaliser, 1.0 / (self.replicas * parts))
+        # Replicas cannot meet inside a loop of TensorFlow's, which their normalisations have to.
+        for i in tf.range(parts) if self.replicas == 1 else range(parts):
+            # Not before the one ahead is done, or their memory would add up.
+            with tf.control_dependencies(gradients):
+                part = tf.nest.map_structure(lambda tensor, i=i: tf.identity(tensor[:, i]), (images, targets))
+            more, more_losses = self._part(part[0], part[1], normaliser, share)
             gradients = [old + new for old, new in zip(gradients, more, strict=True)]
             losses = {name: losses[name] + more_losses[name] for name in losses}
         return gradients, losses
@@ -240,9 +257,12 @@ def _summed(values: Any) -> Any:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def _in_parts(tensors: Any, parts: int) -> Any:
-    """`[b, ...]` as `[parts, b / parts, ...]`, in a nest of tensors."""
-    return tf.nest.map_structure(lambda t: tf.reshape(t, [parts, t.shape[0] // parts, *t.shape[1:]]), tensors)
+def _in_parts(tensors: Any, parts: int, size: int) -> Any:
+    """`[size * parts, ...]` as `[size, parts, ...]`, in a nest of tensors.
+
+    The parts are interleaved, so that those of all replicas together are the same however many replicas there are.
+    """
+    return tf.nest.map_structure(lambda t: tf.reshape(t, [size, parts, *t.shape[1:]]), tensors)
 
 
 @contextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from efficientdet.config import TrainingConfig
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,15 @@ class Calendar:
     @classmethod
     def of(cls, training: TrainingConfig, steps: int, examples: int) -> Calendar:
         """The calendar of a run over so many examples."""
+        profile = training.profile_steps
+        if profile and profile[0] > steps:
+            logger.warning("training.profile_steps=%s: the run ends at step %d; nothing is recorded", profile, steps)
         look = max(1, round(training.eval_epochs * examples / training.batch_size)) if training.eval_epochs else 0
-        return cls(
-            examples, steps, training.checkpoint_steps, look, training.profile_steps, training.steps_per_execution
-        )
+        return cls(examples, steps, training.checkpoint_steps, look, profile, training.steps_per_execution)
 
     def checkpoint_due(self, step: int) -> bool:
-        return step % self.checkpoint == 0 or step == self.steps
+        """Before each look too, which may take longer than a scheduler waits before it kills."""
+        return step % self.checkpoint == 0 or step == self.steps or self.look_due(step)
 
     def look_due(self, step: int) -> bool:
         return bool(self.look) and step > 0 and (step % self.look == 0 or step == self.steps)

@@ -35,7 +35,12 @@ class TrainingLog:
         if step == steps[0] - 1 and not self._profiling:
             tf.profiler.experimental.start(self.folder)
             self._profiling = True
-        elif step >= steps[1] and self._profiling:
+        elif step >= steps[1]:
+            self.close()
+
+    def close(self) -> None:
+        """Ends a profile that is under way."""
+        if self._profiling:
             tf.profiler.experimental.stop()
             self._profiling = False
 

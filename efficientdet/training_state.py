@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
 import tensorflow as tf
 
-from efficientdet.errors import ConfigError, ModelError
+from efficientdet.errors import ConfigError, ModelError, reason
 from efficientdet.lock import lock
 
 LAST, BEST = "step", "best"
@@ -51,23 +52,32 @@ class StateFolder:
             self._lock.close()
 
     def save(self, step: int, kind: str = LAST) -> None:
-        """Writes a checkpoint, which appears complete or not at all, and removes those it replaces."""
+        """Writes a checkpoint, which appears complete or not at all, and removes those it replaces.
+
+        Raises:
+          ModelError: it cannot be written; those before are still there.
+        """
         if not self._writes:
             return
-        for left in self.folder.glob("*.tempstate*"):
-            left.unlink()
+        self._clear_partial()
         names, variables = zip(*self._variables.items(), strict=True)
-        tf.raw_ops.SaveV2(
-            prefix=str(self.folder / f"{kind}-{step}"),
-            tensor_names=list(names),
-            shape_and_slices=[""] * len(names),
-            tensors=[variable.read_value() for variable in variables],
-        )
+        try:
+            tf.raw_ops.SaveV2(
+                prefix=str(self._path(kind, step)),
+                tensor_names=list(names),
+                shape_and_slices=[""] * len(names),
+                tensors=[variable.read_value() for variable in variables],
+            )
+        except tf.errors.OpError as error:
+            self._clear_partial()
+            free = shutil.disk_usage(self.folder).free / 1e6
+            raise ModelError(
+                f"{self.folder}: the checkpoint of step {step} cannot be written ({reason(error)}; {free:.0f} MB are "
+                "free); make room or correct the permissions, and the same command goes on"
+            ) from error
         kept = self._keep if kind == LAST else 1
         for old in sorted(set(self._steps(kind)) - {step})[: -(kept - 1) or None]:
-            # The index first: without it, what remains of a kill in between is no checkpoint.
-            for file in (f"{kind}-{old}.index", f"{kind}-{old}.data-00000-of-00001"):
-                (self.folder / file).unlink(missing_ok=True)
+            self._remove(kind, old)
 
     def restore(self) -> int | None:
         """Loads the newest checkpoint that can be read, and the scores up to it: its step, or None without any.
@@ -77,7 +87,7 @@ class StateFolder:
         """
         steps = sorted(self._steps(LAST), reverse=True)
         for step in steps:
-            path = self.folder / f"{LAST}-{step}"
+            path = self._path(LAST, step)
             try:
                 self._load(path)
             except ModelError as error:
@@ -93,10 +103,19 @@ class StateFolder:
         return None
 
     def restore_best(self) -> int | None:
-        """Loads the checkpoint with the best score: its step, or None without any."""
-        step = max(self._steps(BEST), default=None)
-        if step is not None:
-            self._load(self.folder / f"{BEST}-{step}")
+        """Loads the checkpoint with the best score: its step, or None when nothing was scored.
+
+        Raises:
+          ModelError: it is gone or cannot be read.
+        """
+        measured = {step: scores["AP"] for step, scores in sorted(self.scores.items()) if scores["AP"] is not None}
+        if not measured:
+            return None
+        step = max(measured, key=lambda step: measured[step])
+        try:
+            self._load(self._path(BEST, step))
+        except ModelError as error:
+            raise ModelError(f"{error}; set training.result=last to take the last weights instead") from error
         return step
 
     def add_scores(self, step: int, scores: Scores) -> bool:
@@ -114,6 +133,18 @@ class StateFolder:
         values = [scores["AP"] or 0.0 for _, scores in sorted(self.scores.items())]
         return len(values) - 1 - values.index(max(values)) if values else 0
 
+    def _clear_partial(self) -> None:
+        for left in self.folder.glob("*.tempstate*"):
+            left.unlink()
+
+    def _path(self, kind: str, step: int) -> Path:
+        return self.folder / f"{kind}-{step}"
+
+    def _remove(self, kind: str, step: int) -> None:
+        # The index first: without it, what remains of a kill in between is no checkpoint.
+        for suffix in ("index", "data-00000-of-00001"):
+            Path(f"{self._path(kind, step)}.{suffix}").unlink(missing_ok=True)
+
     def _steps(self, kind: str) -> list[int]:
         names = (file.name for file in self.folder.iterdir()) if self.folder.is_dir() else ()
         found = (re.fullmatch(rf"{kind}-(\d+)\.index", name) for name in names)
@@ -130,7 +161,7 @@ class StateFolder:
                 dtypes=[variable.dtype for variable in variables],
             )
         except (tf.errors.OpError, IndexError) as error:
-            raise ModelError(f"{path}: cannot be read ({' '.join(str(error).split())[:150]})") from error
+            raise ModelError(f"{path}: cannot be read ({reason(error)})") from error
         for name, variable, value in zip(names, variables, values, strict=True):
             if variable.shape != value.shape:
                 raise ModelError(f"{path}: is of another run ({name} is {value.shape} there, {variable.shape} here)")
@@ -140,8 +171,15 @@ class StateFolder:
     def _read_scores(self, step: int) -> None:
         path = self.folder / SCORES_FILE
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        entries = [json.loads(line) for line in lines]
-        self.scores = {entry.pop("step"): entry for entry in entries if entry["step"] <= step}
+        try:
+            entries = [json.loads(line) for line in lines]
+            self.scores = {entry.pop("step"): entry for entry in entries if entry["step"] <= step}
+        except (ValueError, TypeError, KeyError) as error:
+            logger.warning("%s: cannot be read (%s); the best is chosen anew", path, reason(error))
+        for found in self._steps(BEST) if self._writes else ():
+            # Its scores are lost, or it is of steps that are done again and may come out otherwise.
+            if found not in self.scores:
+                self._remove(BEST, found)
 
     def _write_scores(self) -> None:
         if not self._writes:

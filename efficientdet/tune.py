@@ -22,7 +22,7 @@ from efficientdet.anchor_suggestion import box_shapes, ratios_text, suggest_anch
 from efficientdet.config import Config
 from efficientdet.config.model import AspectRatio
 from efficientdet.data.survey import survey
-from efficientdet.errors import DataError, ModelError
+from efficientdet.errors import DataError, DivergedError, ModelError
 from efficientdet.evaluate import Evaluation
 from efficientdet.label_map import LabelMap
 from efficientdet.search_space import ASPECT_RATIOS, LEARNING_RATE, Choice, Tuning, config_key
@@ -117,7 +117,7 @@ class Search(BaseTuner):
         try:
             model = train(config, self._label_map, train_pattern, eval_pattern, **places)
             return {"metrics": Evaluation(model, config, len(self._label_map), eval_pattern)().metrics}
-        except ModelError as error:
+        except DivergedError as error:
             return {"failure": str(error)}
         finally:
             keras.utils.clear_session()  # or the networks of all trials stay in memory

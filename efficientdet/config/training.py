@@ -114,6 +114,15 @@ class TrainingConfig(Settings):
         if (self.patience or self.result == "best") and not self.eval_epochs:
             name = "patience" if self.patience else "result"
             raise ValueError(f"training.{name}: needs an AP to go by; set training.eval_epochs, to 1 say")
+        if self.xla and self.strategy in ("gpus", "workers"):
+            raise ValueError(
+                f"training.xla: the sums over devices of strategy={self.strategy} cannot be part of a compiled step; "
+                "leave one of them out"
+            )
+        if self.profile_steps and not 0 < self.profile_steps[0] <= self.profile_steps[1]:
+            raise ValueError(
+                f"training.profile_steps={list(self.profile_steps)}: must be the first and the last step, from 1 on"
+            )
         if self.deterministic and (self.xla or self.strategy == "tpu"):
             name = "xla" if self.xla else "strategy=tpu"
             raise ValueError(

@@ -207,6 +207,8 @@ class DataLoader:
         Which image goes where depends on its content alone; copies of one stay together, so that the parts may
         differ from the fraction by them. Raises DataError when one part would be empty.
         """
+        if not 0 < fraction < 1:
+            raise DataError(f"{self.folder}: cannot be split at {fraction:g}; give a number between 0 and 1")
         digests = sorted(_digest(record) for record in self._records())
         border = round(fraction * len(digests))
         bound = digests[border] if 0 < border < len(digests) else ""

@@ -46,7 +46,12 @@ class Source:
     by_name: bool
 
     def first(self, limit: int | None) -> Source:
-        """The source with only the first `limit` images, and all records that belong to none."""
+        """The source with only the first `limit` images, and all records that belong to none.
+
+        Raises DataError for less than one.
+        """
+        if limit is not None and limit < 1:
+            raise DataError(f"max_num_images={limit}: must be 1 or more; leave it out to read all images")
         images = [entry for entry in self.entries if isinstance(entry, ImageAnnotation)]
         if limit is None or limit >= len(images):
             return self

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from efficientdet.anchors import Anchors
+from efficientdet.anchors import Anchors, Targets
 from efficientdet.config import Config, DataConfig
 from efficientdet.data import mosaic
 from efficientdet.data.augment import augment
@@ -74,15 +74,18 @@ def training_batches(
     def ours(index: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
         return index % size // per_worker == share.worker
 
-    def example(index: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, tuple]:
-        scene = training_scene(records, config, index)
-        return scene.image, anchors.assign(scene.boxes, scene.classes, config.compat)
+    def example(index: tf.Tensor, records: tf.Tensor) -> Scene:
+        return training_scene(records, config, index).padded(config.data.max_boxes)
+
+    def targets(scenes: Scene) -> tuple[tf.Tensor, Targets]:
+        return scenes.image, anchors.assign_batch(scenes.boxes, scenes.classes, config.compat)
 
     records = training_records(pattern, config, start_step, total)
     if share.workers > 1:
         records = records.filter(ours)
     examples = records.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(per_worker // share.replicas, drop_remainder=True).prefetch(2 * share.replicas)
+    batches = examples.batch(per_worker // share.replicas, drop_remainder=True)
+    return batches.map(targets, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2 * share.replicas)
 
 
 def training_records(
@@ -115,6 +118,20 @@ def step_ids(pattern: str | Sequence[str], config: Config, step: int) -> list[st
     records = training_records(pattern, config, step - 1).take(config.training.batch_size)
     first = records.map(lambda _, record: parse_example(tf.reshape(record, [-1])[0])["source_id"])
     return [source_id.decode() for source_id in first.as_numpy_iterator()]
+
+
+def undecodable_ids(pattern: str | Sequence[str], config: Config, done: int, step: int) -> list[str]:
+    """Ids of the images of the steps after `done`, up to `step`, that are no images TensorFlow can decode."""
+    count = (step - done) * config.training.batch_size
+    found: dict[str, None] = {}
+    for _, records in training_records(pattern, config, done).take(count):
+        for record in tf.reshape(records, [-1]):
+            example = parse_example(record)
+            try:
+                decode_image(example["image_bytes"])
+            except (tf.errors.InvalidArgumentError, ValueError):
+                found[example["source_id"].numpy().decode()] = None
+    return list(found)
 
 
 def training_scene(records: tf.Tensor, config: Config, index: tf.Tensor) -> Scene:

@@ -18,7 +18,7 @@ from efficientdet.data.demo import write_demo_data
 from efficientdet.search_space import Tuning, with_values
 
 CONFIG = Config().override(
-    "model.image_size=64,model.backbone_weights=null,model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1,"
+    "model.image_size=64,model.backbone_weights=null,model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1,model.max_level=5,"
     "training.batch_size=2,training.max_steps=1,training.warmup_epochs=0,training.preflight=false,"
     "training.eval_epochs=0,nms.max_candidates=100"
 )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner, Result
 
 from efficientdet.checkpoint import save_detector
 from efficientdet.cli import cli
 from efficientdet.config import Config
+from efficientdet.data.input_pipeline import read_records
 from efficientdet.evaluate import Evaluation
 from efficientdet.label_map import LabelMap
 
@@ -44,6 +49,33 @@ def test_the_numbers_of_a_run(digit_shards: Path, detector: Path, tmp_path: Path
     labels = LabelMap.load(digit_shards)
     assert set(written["per_class"]) == {labels[i].name for i in scores.per_class}
     assert f"{scores.metrics['AR100']:.3f}" in answer.stdout
+
+
+def rewritten(shards: Path, folder: Path, change: Callable[[tf.train.Features], None]) -> str:
+    """The eval shards with their label map in another folder, each record changed; their pattern."""
+    folder.mkdir()
+    shutil.copy(shards / "label_map.json", folder)
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+        for record in read_records(f"{shards}/Split-eval/*").as_numpy_iterator():
+            example = tf.train.Example.FromString(record)
+            change(example.features)
+            writer.write(example.SerializeToString())
+    return f"{folder}/*.gz"
+
+
+def test_groundtruth_that_would_falsify_the_numbers_is_refused(digit_shards: Path, detector: Path, tmp_path: Path):
+    def of_class_99(features: tf.train.Features) -> None:
+        values = features.feature["image/object/class/label"].int64_list.value
+        values[:] = [99] * len(values)
+
+    def without_numbers(features: tf.train.Features) -> None:
+        values = features.feature["image/object/bbox/xmin"].float_list.value
+        values[:] = [math.nan] * len(values)
+
+    for change, says in ((of_class_99, "boxes of class 99, but the label map has 10"), (without_numbers, "not finite")):
+        answer = run("--model", detector, "--examples", rewritten(digit_shards, tmp_path / change.__name__, change))
+        assert answer.exit_code == 1
+        assert says in str(answer.exception)
 
 
 def test_mistakes_are_one_sentence(digit_shards: Path, detector: Path, tmp_path: Path):

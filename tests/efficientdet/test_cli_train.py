@@ -155,6 +155,9 @@ SHARDS, EVERYTHING = "--train-file-pattern={shards}/Split-train/*", "--backbone-
         ([SHARDS, "--model_name=efficientdet-d9"], "no such architecture"),
         ([SHARDS, "--batch_size=0"], "training.batch_size=0"),
         ([SHARDS, "--strategy=gpu"], "training.strategy='gpu': Input should be 'gpus', 'workers' or 'tpu'"),
+        ([SHARDS, "--mode=traineval"], "--mode: needs examples to measure an AP on; give them with --val-file-pattern"),
+        ([SHARDS, "--hparams=training.patience=2"], "training.patience: needs examples to measure an AP on; give them"),
+        ([SHARDS, "--hparams=training.result=best"], "training.result=best: needs examples to measure an AP on; give"),
         ([SHARDS, "--mode=eval"], "--mode=eval: training and judging are two commands; use `efficientdet evaluate`"),
         (
             [SHARDS, "--label-map={tmp}/three"],
@@ -175,6 +178,13 @@ def test_mistakes_are_one_sentence(
     assert says.format(**places) in str(answer.exception)
     assert "\n" not in str(answer.exception)
     assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_an_address_does_not_become_a_folder(run: Callable[..., Result], digit_shards: Path) -> None:
+    answer = run(SHARDS.format(shards=digit_shards), "--model-dir=gs://bucket/run")
+    assert answer.exit_code == 2
+    assert "gs://bucket/run: is an address; name a path of this machine" in answer.stderr
+    assert not Path("gs:").exists()
 
 
 def test_without_tensorflow_the_extra_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from efficientdet.config import Config
-from efficientdet.distribute import from_chief, is_chief, open_strategy
+from efficientdet.distribute import is_chief, of_all_workers, open_strategy
 from efficientdet.errors import ConfigError
 
 SCRIPT = Path(__file__).with_name("training_process.py")
@@ -24,10 +24,12 @@ SCRIPT = Path(__file__).with_name("training_process.py")
 # statistics of a few values make a rounding error grow tenfold with each step.
 SETTINGS = (
     "model.name=efficientdet-d0,model.image_size=64,model.backbone_weights=null,model.fpn_filters=16,"
-    "model.fpn_repeats=1,model.head_repeats=1,training.batch_size=4,training.max_steps=6,training.checkpoint_steps=2,"
+    "model.fpn_repeats=1,model.head_repeats=1,model.max_level=5,training.batch_size=4,training.max_steps=6,training.checkpoint_steps=2,"
     "training.learning_rate=0.01,training.warmup_epochs=0,training.eval_epochs=2,training.preflight=false"
 )
 TWO = ",training.strategy=gpus,training.steps_per_execution=2"
+# What depends on the position in the data, on parts of the batch, and on the state that trial steps put back.
+PARTS = ",training.accumulate=2,training.preflight=true,data.mosaic=0.5,data.mixup=0.3,data.autoaugment=v1"
 
 
 def start(shards: Path, folder: Path, devices: int = 1, more: str = "", **environment: str) -> subprocess.Popen:
@@ -77,6 +79,12 @@ def two_devices(digit_shards: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return folder, finish(start(digit_shards, folder, 2, TWO))
 
 
+@pytest.fixture(scope="module")
+def in_parts(digit_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("parts")
+    return folder, finish(start(digit_shards, folder, more=PARTS))
+
+
 def assert_same_curves(folder: Path, other: Path) -> None:
     for name in ("loss/total", "loss/class_loss", "loss/box_loss", "gradient_norm"):
         mine, theirs = losses(folder, name), losses(other, name)
@@ -90,7 +98,7 @@ def test_two_devices_equal_one(one_device, two_devices):
     assert_same_curves(one_device[0], two_devices[0])
 
 
-def test_two_workers_equal_one_device(digit_shards: Path, one_device, tmp_path: Path):
+def test_two_workers_equal_one_device(digit_shards: Path, in_parts, tmp_path: Path):
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
@@ -99,7 +107,7 @@ def test_two_workers_equal_one_device(digit_shards: Path, one_device, tmp_path: 
         start(
             digit_shards,
             tmp_path,
-            more=",training.strategy=workers",
+            more=PARTS + ",training.strategy=workers",
             TF_CONFIG=json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}),
         )
         for index in range(2)
@@ -107,30 +115,31 @@ def test_two_workers_equal_one_device(digit_shards: Path, one_device, tmp_path: 
     first_hash, second_hash = (finish(process) for process in processes)
     assert first_hash == second_hash
     assert len(list((tmp_path / "logs").glob("events.*"))) == 1, "only the chief writes"
-    assert_same_curves(one_device[0], tmp_path)
+    assert_same_curves(in_parts[0], tmp_path)
 
 
-@pytest.mark.parametrize("devices", [1, 2])
-def test_a_killed_run_ends_with_the_same_bits(devices: int, digit_shards: Path, tmp_path: Path, request):
-    _, unbroken = request.getfixturevalue("one_device" if devices == 1 else "two_devices")
-    more = TWO if devices == 2 else ""
-    killed = start(digit_shards, tmp_path, devices, more)
-    stop_after(killed, tmp_path / "checkpoints/step-2.index", signal.SIGKILL)
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+@pytest.mark.parametrize(("devices", "more", "steps"), [(1, PARTS, (2, 4)), (2, TWO, (2,))], ids=["one", "two"])
+def test_a_killed_run_ends_with_the_same_bits(
+    devices: int, more: str, steps: tuple[int, ...], digit_shards: Path, tmp_path: Path, request
+):
+    _, unbroken = request.getfixturevalue("in_parts" if devices == 1 else "two_devices")
+    for step in steps:
+        killed = start(digit_shards, tmp_path, devices, more)
+        stop_after(killed, tmp_path / f"checkpoints/step-{step}.index", signal.SIGKILL)
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
     assert finish(start(digit_shards, tmp_path, devices, more)) == unbroken
 
 
 def test_sigterm_saves_before_it_leaves(digit_shards: Path, one_device, tmp_path: Path):
-    # Only the signal can have saved; the scores of every step show that steps are under way.
-    more = ",training.checkpoint_steps=1000,training.eval_epochs=0.34"
+    more = ",training.checkpoint_steps=1000,training.eval_epochs=0.67"  # every two steps
     process = start(digit_shards, tmp_path, more=more)
     stop_after(process, tmp_path / "checkpoints/scores.jsonl", signal.SIGTERM)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 143, errors[-2000:]
     assert "stopped by SIGTERM, everything is saved" in errors
-    (saved,) = (tmp_path / "checkpoints").glob("step-*.index")
-    assert 0 < int(saved.stem.removeprefix("step-")) < 6
+    saved = [int(path.stem.removeprefix("step-")) for path in (tmp_path / "checkpoints").glob("step-*.index")]
+    assert 2 <= max(saved) < 6
     assert finish(start(digit_shards, tmp_path, more=more)) == one_device[1]
 
 
@@ -142,7 +151,7 @@ def test_without_a_strategy_there_is_one_device():
     strategy = open_strategy(training())
     assert strategy.num_replicas_in_sync == 1
     assert is_chief(strategy)
-    assert from_chief(strategy, 0.25) == 0.25
+    assert of_all_workers(strategy, 0.25) == [0.25]
 
 
 @pytest.mark.parametrize(

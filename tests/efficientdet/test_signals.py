@@ -6,6 +6,9 @@ import os
 import signal
 import threading
 
+import pytest
+
+from efficientdet.errors import PreemptedError
 from efficientdet.signals import Termination
 
 
@@ -13,8 +16,11 @@ def test_sigterm_sets_a_flag_and_nothing_else():
     before = signal.getsignal(signal.SIGTERM)
     with Termination() as termination:
         assert not termination.asked
+        termination.check()
         os.kill(os.getpid(), signal.SIGTERM)
         assert termination.asked
+        with pytest.raises(PreemptedError, match="everything is saved; the same command goes on"):
+            termination.check()
     assert signal.getsignal(signal.SIGTERM) is before
 
 

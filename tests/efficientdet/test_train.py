@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from efficientdet.checkpoint import load_detector, save_detector
 from efficientdet.config import Config, DataConfig, TrainingConfig
-from efficientdet.data.input_pipeline import step_ids
-from efficientdet.errors import ConfigError, ModelError
+from efficientdet.data.input_pipeline import read_records, step_ids
+from efficientdet.errors import ConfigError, DataError, ModelError, PreemptedError
 from efficientdet.evaluate import Evaluation
 from efficientdet.label_map import Label, LabelMap
 from efficientdet.model.detector import build_detector
 from efficientdet.train import TRANSFER_FILE, check_classes, total_steps, train
+from efficientdet.training_loop import TrainingLoop
 
 TINY = Config().override(
     "model.image_size=64,model.backbone_weights=null,training.batch_size=2,training.max_steps=4,"
     "training.checkpoint_steps=2,training.learning_rate=0.1,training.warmup_epochs=0,"
-    "model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1,training.eval_epochs=0,training.preflight=false"
+    "model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1,model.max_level=5,training.eval_epochs=0,training.preflight=false"
 )
 
 
@@ -74,6 +79,60 @@ def test_the_best_by_ap_is_kept_and_returned(digit_shards, tmp_path, caplog):
     scores = Evaluation(best, config, 10, str(digit_shards / "Split-eval/*"))()
     assert scores.images == 4
     assert scores.metrics["AP"] == pytest.approx(max(aps), abs=1e-6)
+
+
+def test_a_run_that_has_stopped_early_stays_as_it_is(digit_shards, tmp_path, caplog):
+    """At so small a rate no look is better than the first, and the second ends it."""
+    config = TINY.override(
+        "training.learning_rate=1e-12,training.moving_average=0,training.eval_epochs=0.17,training.patience=1,"
+        "training.max_steps=8"
+    )
+    with caplog.at_level(logging.INFO):
+        first = run(digit_shards, tmp_path, config)
+    stopped = newest(tmp_path)
+    assert stopped < 8
+    assert "no better AP in 1 looks" in caplog.text
+    again = run(digit_shards, tmp_path, config)
+    assert newest(tmp_path) == stopped
+    for one, other in zip(first.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_sigterm_saves_what_is_due_later(digit_shards, tmp_path, monkeypatch):
+    go = TrainingLoop._go
+
+    def and_then_sigterm(loop: TrainingLoop, batches: object, step: int) -> tuple[int, float]:
+        reached = go(loop, batches, step)
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return reached
+
+    monkeypatch.setattr(TrainingLoop, "_go", and_then_sigterm)
+    with pytest.raises(PreemptedError, match="step 3: stopped by SIGTERM, everything is saved; the same command"):
+        run(digit_shards, tmp_path, TINY.override("training.checkpoint_steps=1000"))
+    assert newest(tmp_path) == 3
+
+
+def newest(folder: Path) -> int:
+    return max(int(path.stem.removeprefix("step-")) for path in (folder / "ckpt").glob("step-*.index"))
+
+
+def test_an_image_that_is_none_is_named(digit_shards, tmp_path):
+    """Its bytes are cut, which only decoding shows."""
+    broken = tmp_path / "shards"
+    shutil.copytree(digit_shards / "Split-eval", broken / "Split-eval")
+    shutil.copy(digit_shards / "label_map.json", broken)
+    (broken / "Split-train").mkdir()
+    for shard in (digit_shards / "Split-train").iterdir():
+        with tf.io.TFRecordWriter(str(broken / "Split-train" / shard.name), "GZIP") as writer:
+            for record in read_records(str(shard)).as_numpy_iterator():
+                example = tf.train.Example.FromString(record)
+                features = example.features.feature
+                if features["image/source_id"].bytes_list.value[0] == b"3":
+                    features["image/encoded"].bytes_list.value[0] = b"\xff\xd8\xff"
+                writer.write(example.SerializeToString())
+    with pytest.raises(DataError, match=r"step 1 to 2: the image 3 cannot be decoded .*; make the examples again"):
+        run(broken, tmp_path, TINY.override("training.steps_per_execution=12"))
 
 
 def test_a_diverging_run_stops_with_the_remedy(digit_shards, tmp_path):

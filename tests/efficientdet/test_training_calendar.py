@@ -18,6 +18,11 @@ def test_a_calendar_of_a_config():
     assert Calendar.of(TrainingConfig(eval_epochs=0), 100, 50).look == 0
 
 
+def test_a_profile_after_the_end_is_named(caplog):
+    Calendar.of(TrainingConfig(profile_steps=(30, 40)), 20, 50)
+    assert "training.profile_steps=(30, 40): the run ends at step 20; nothing is recorded" in caplog.text
+
+
 CALENDARS = st.builds(
     Calendar,
     examples=st.just(50),
@@ -47,6 +52,11 @@ def test_the_end_is_saved_and_looked_at(calendar: Calendar):
     assert calendar.checkpoint_due(calendar.steps)
     assert calendar.look_due(calendar.steps) == bool(calendar.look)
     assert not calendar.look_due(0)
+
+
+@given(CALENDARS, st.integers(1, 60))
+def test_nothing_is_looked_at_that_is_not_saved(calendar: Calendar, step: int):
+    assert calendar.checkpoint_due(step) >= calendar.look_due(step)
 
 
 @pytest.mark.parametrize(("step", "stop"), [(0, 3), (3, 6), (6, 7), (7, 10), (13, 14), (19, 20)])

@@ -76,3 +76,13 @@ def test_a_profile_is_recorded_once(tmp_path: Path):
         tf.reduce_sum(tf.ones([8, 8]))
     assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
     log.profile(3, (2, 3))
+
+
+def test_a_profile_that_a_run_breaks_off_is_recorded(tmp_path: Path):
+    for name in ("first", "second"):  # the profiler is one of the whole process
+        log = opened(tmp_path / name)
+        log.profile(1, (2, 30))
+        tf.reduce_sum(tf.ones([8, 8]))
+        log.close()
+        log.close()
+        assert list((tmp_path / name).glob("plugins/profile/*/*.xplane.pb"))

@@ -108,13 +108,54 @@ def test_the_best_is_the_first_of_the_highest(tmp_path: Path):
     for step, ap in enumerate([None, 0.1, 0.3, 0.3, 0.2], start=1):
         state["net/kernel"].assign([[step, step]])
         found.append(saves.add_scores(step, {"AP": ap}))
+        saves.save(step)
     assert found == [False, True, True, False, False]
     assert saves.looks_since_best() == 2
-    assert [name for name in names(tmp_path) if name.endswith(".index")] == ["best-3.index"]
+    assert [path.name for path in tmp_path.glob("best-*.index")] == ["best-3.index"]
     saves.close()
     again, state = opened(tmp_path)
+    again.restore()
     assert again.restore_best() == 3
     np.testing.assert_array_equal(state["net/kernel"], [[3, 3]])
+
+
+def test_a_disk_that_is_full_is_named_and_left_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    saved(tmp_path, 2)
+
+    def full(prefix: str, **_: object) -> None:
+        Path(f"{prefix}.data-00000-of-00001.tempstate1").write_bytes(b"half")
+        raise tf.errors.ResourceExhaustedError(None, None, f"{{{{node SaveV2}}}} {prefix}; No space left on device")
+
+    monkeypatch.setattr(tf.raw_ops, "SaveV2", full)
+    saves, _ = opened(tmp_path)
+    with pytest.raises(ModelError, match=r"step 4 cannot be written \(.*No space left.*; \d+ MB are free\); make room"):
+        saves.save(4)
+    assert names(tmp_path) == ["step-2.data-00000-of-00001", "step-2.index"]
+
+
+def test_a_best_that_is_gone_or_damaged_is_named(tmp_path: Path):
+    saves, _ = opened(tmp_path)
+    saves.add_scores(1, {"AP": 0.5})
+    (tmp_path / "best-1.data-00000-of-00001").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"best-1: cannot be read .*; set training.result=last"):
+        saves.restore_best()
+    (tmp_path / "best-1.index").unlink()
+    with pytest.raises(ModelError, match=r"best-1: cannot be read .*; set training.result=last"):
+        saves.restore_best()
+
+
+def test_scores_that_cannot_be_read_are_measured_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    saves, _ = opened(tmp_path)
+    saves.save(1)
+    saves.add_scores(1, {"AP": 0.5})
+    saves.close()
+    with (tmp_path / "scores.jsonl").open("a") as file:
+        file.write('{"step": 2, "A')
+    again, _ = opened(tmp_path)
+    assert again.restore() == 1
+    assert "scores.jsonl: cannot be read" in caplog.text
+    assert again.scores == {}
+    assert not list(tmp_path.glob("best-*")), "nobody knows what it was the best of"
 
 
 def test_scores_after_the_checkpoint_are_measured_again(tmp_path: Path):

@@ -43,6 +43,19 @@ def test_what_xla_has_no_deterministic_form_of_is_refused(compiled: dict):
         TrainingConfig.parse({"deterministic": True, **compiled})
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"xla": True, "strategy": "gpus"}, "training.xla: the sums over devices of strategy=gpus cannot be part"),
+        ({"profile_steps": [20, 10]}, "training.profile_steps=[20, 10]: must be the first and the last step"),
+        ({"profile_steps": [0, 10]}, "training.profile_steps=[0, 10]: must be the first and the last step"),
+    ],
+)
+def test_what_cannot_be_together_is_refused(settings: dict, says: str):
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        TrainingConfig.parse(settings)
+
+
 def test_numbers_may_be_written_as_yaml_reads_them():
     """YAML 1.1 takes 1e-3 for a string."""
     assert TrainingConfig.parse({"learning_rate": "1e-3"}).learning_rate == 1e-3

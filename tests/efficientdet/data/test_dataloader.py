@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,9 @@ def test_a_cache_of_other_data_is_made_anew(from_voc, voc: Path, tmp_path: Path)
     options = {"cache_dir": tmp_path / "cache", "cache_prefix_filename": "train"}
     assert len(from_voc(**options)) == 3
     assert len(from_voc(**options, max_num_images=2)) == 2
+    for limit in (0, -1):
+        with pytest.raises(DataError, match=f"max_num_images={limit}: must be 1 or more"):
+            from_voc(**options, max_num_images=limit)
     shutil.copy(voc / "JPEGImages/000001.jpg", voc / "JPEGImages/000002.jpg")
     images = boxes_of(from_voc(**options))
     assert len(images) == 2, "the copy is read"
@@ -183,9 +187,11 @@ def test_a_split_keeps_every_image_once_and_copies_together(from_voc, voc: Path)
     assert [shard.read_bytes() for shard in map(Path, whole.split(0.75)[0].shards)] == [
         shard.read_bytes() for shard in map(Path, first.shards)
     ]
-    for fraction in (0, 1, -1):
-        with pytest.raises(DataError, match=r"19 images cannot be split at .*; one part is empty"):
+    for fraction in (0, 1, -1, math.nan):
+        with pytest.raises(DataError, match=r"cannot be split at .*; give a number between 0 and 1"):
             whole.split(fraction)
+    with pytest.raises(DataError, match=r"19 images cannot be split at 0.01; one part is empty"):
+        whole.split(0.01)
 
 
 def test_mistakes_are_one_sentence(voc: Path, tmp_path: Path, from_voc) -> None:

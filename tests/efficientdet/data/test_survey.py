@@ -40,6 +40,19 @@ def test_crowds_are_not_counted(tmp_path: Path):
     assert survey(str(tmp_path / "*")) == Survey(3, 2, Counter({2: 1}), 1)
 
 
+def test_what_is_no_box_is_counted_apart(tmp_path: Path):
+    """NaN, infinite, empty, inside out, and outside the image; beside them one over the border, which is a box."""
+    boxes = [[0, 0, np.nan, 5], [0, 0, np.inf, 5], [2, 2, 2, 5], [5, 5, 2, 2], [20, 0, 30, 5], [-5, -5, 3, 3]]
+    image = AnnotatedImage(
+        *("0", "x.jpg", b"", "jpeg", 10, 10, np.float32(boxes), np.ones(6, np.int32), np.zeros(6, bool)),
+        area=np.full(6, 25, np.float32),
+        difficult=np.zeros(6, bool),
+    )
+    with tf.io.TFRecordWriter(str(tmp_path / "shard.gz"), "GZIP") as writer:
+        writer.write(to_example(image, LabelMap.from_names(["cat"])).SerializeToString())
+    assert survey(str(tmp_path / "*")) == Survey(1, 0, Counter({1: 1}), 1, unusable=5)
+
+
 def test_no_shard_is_an_error(tmp_path: Path):
     with pytest.raises(DataError, match="no example shards match"):
         survey(str(tmp_path / "*"))
