@@ -94,8 +94,7 @@ def check_memory(config: Config, num_classes: int, strategy: tf.distribute.Strat
         # All replicas of a machine without accelerators live in the same memory.
         free /= replicas // len(frees)
     fits = max((free - need.fixed) / need.per_image, 0)
-    parts = _divisors(share)
-    least = next((n for n in parts if share // n <= fits), None)
+    least = next((n for n in _divisors(share) if share // n <= fits), None)
     asked = config.training.accumulate
     logger.info(
         "a step needs about %s and %s per image; %s are free", *map(readable, (need.fixed, need.per_image, free))
@@ -103,20 +102,25 @@ def check_memory(config: Config, num_classes: int, strategy: tf.distribute.Strat
     if asked == "auto" and least:
         logger.info("training.accumulate=%d: %d images at a time", least, share // least)
         return config.override({"training": {"accumulate": least}})
-    if asked == "auto" or share / asked > fits:
-        remedy = (
-            f"the largest that fits is {share // least} at a time: set training.accumulate={least}, "
-            f"or training.batch_size={share // least * replicas}"
-            if least
-            else "not even one image fits: take a smaller model or model.image_size, or training.grad_checkpoint=true"
-        )
-        at_once = 1 if asked == "auto" else share // asked
-        needed = readable(need.fixed + need.per_image * at_once)
-        raise ConfigError(
-            f"training.batch_size={config.training.batch_size}: {at_once} images at a time need about {needed} of "
-            f"memory and {readable(free)} are free; {remedy}; or, should the estimate err, training.preflight=false"
-        )
-    return config
+    at_once = 1 if asked == "auto" else share // asked
+    if at_once <= fits:
+        return config
+    raise ConfigError(
+        f"training.batch_size={config.training.batch_size}: {at_once} images at a time need about "
+        f"{readable(need.fixed + need.per_image * at_once)} of memory and {readable(free)} are free; "
+        f"{_remedy(share, least, replicas)}; or, should the estimate err, training.preflight=false"
+    )
+
+
+def _remedy(share: int, parts: int | None, replicas: int) -> str:
+    """What to do about a device's share of images, which fits in so many parts; None: in none."""
+    if not parts:
+        return "not even one image fits: take a smaller model or model.image_size, or training.grad_checkpoint=true"
+    images = share // parts
+    return (
+        f"the largest that fits is {images} at a time: set training.accumulate={parts}, or "
+        f"training.batch_size={images * replicas}"
+    )
 
 
 def try_out(trainer: Trainer, batches: Iterator[Any], may_divide: bool = False) -> None:

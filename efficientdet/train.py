@@ -98,7 +98,7 @@ def _train(
             saves.restore_best()
     finally:
         saves.close()
-    trainer.use_average()
+    trainer.average.use()
     return trainer.model
 
 
@@ -156,7 +156,7 @@ def _loop(
 def _start(trainer: Trainer, label_map: LabelMap, logs: Path | None) -> None:
     """Sets the weights that the config says to start from, and writes down which."""
     transfer = set_initial_weights(trainer.model, trainer.config.model, label_map.names)
-    trainer.reset_average()
+    trainer.average.reset()
     if transfer and logs:
         logs.mkdir(parents=True, exist_ok=True)
         (logs / TRANSFER_FILE).write_text(json.dumps(asdict(transfer), indent=1) + "\n", encoding="utf-8")

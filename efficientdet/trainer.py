@@ -17,7 +17,7 @@ from efficientdet.model.losses import detection_loss, l2
 from efficientdet.model.variable_names import AVERAGE
 from efficientdet.norms import freeze_norms, set_up_norms
 from efficientdet.optimizer import build_optimizer, clipped, learning_rate, loss_scale
-from efficientdet.schedule import moving_average_rate
+from efficientdet.weight_average import WeightAverage
 
 Losses = dict[str, tf.Tensor]
 
@@ -37,6 +37,7 @@ class Trainer:
         the anchors of a level that answer for a box; and `gradient_norm`, the global norm after each gradient was
         clipped and before all were.
       run: as many updates as its second argument says, from an iterator of global batches: every scalar as `[n]`.
+      average: of the weights.
       parts: how many equal parts the images of a device are worked on in, one after another; set by `use_parts`.
 
     Raises:
@@ -58,7 +59,7 @@ class Trainer:
             rate = learning_rate(config, steps)
             self.optimizer = build_optimizer(config.training, rate)
             self.optimizer.build(self.variables)
-            self.average = [tf.Variable(v.value, trainable=False) for v in self.variables]
+            self.average = WeightAverage(self.variables, config.training.moving_average)
             self.positives = tf.Variable(0.0, trainable=False)
             self._steps_done = tf.Variable(0, trainable=False, dtype=tf.int64)
             self._parts = tf.Variable(1, trainable=False, dtype=tf.int64)
@@ -96,7 +97,7 @@ class Trainer:
         """Every variable by name: google/automl's for the network and its average."""
         network = {reference_name(v): v.value for v in self.model.variables}
         names = [reference_name(v) for v in self.variables]
-        averages = {f"{name}{AVERAGE}": average for name, average in zip(names, self.average, strict=True)}
+        averages = {f"{name}{AVERAGE}": average for name, average in zip(names, self.average.values, strict=True)}
         optimizer = {f"optimizer/{v.path}": v.value for v in self.optimizer.variables}
         run = {"positives": self.positives, "global_step": self._steps_done, "parts": self._parts}
         return {**network, **averages, **optimizer, **run}
@@ -115,28 +116,6 @@ class Trainer:
 
         if self.replicas > 1:
             self.strategy.run(tf.function(part))
-
-    def reset_average(self) -> None:
-        """Starts the average anew from the current weights."""
-        for average, variable in zip(self.average, self.variables, strict=True):
-            average.assign(variable.value)
-
-    def use_average(self) -> None:
-        """Replaces the weights by their average; the last thing a run does."""
-        if self.config.training.moving_average:
-            for average, variable in zip(self.average, self.variables, strict=True):
-                variable.assign(average)
-
-    @contextmanager
-    def averaged(self) -> Iterator[keras.Model]:
-        """The network with its averaged weights, for as long as the context lasts."""
-        raw = [tf.identity(v.value) for v in self.variables]
-        self.use_average()
-        try:
-            yield self.model
-        finally:
-            for variable, value in zip(self.variables, raw, strict=True):
-                variable.assign(value)
 
     def _run(self, batches: Iterator, count: tf.Tensor) -> Losses:
         history = {name: tf.TensorArray(tf.float32, count) for name in self.scalars}
@@ -179,7 +158,7 @@ class Trainer:
         scale = loss_scale(self.optimizer)
         gradients, norm = clipped([gradient / scale for gradient in gradients], self.config.training.clip_norm)
         self.optimizer.apply([gradient * scale for gradient in gradients], self.variables)
-        self._move_average(self.config.training.moving_average)
+        self.average.move(self._steps_done)
         self._steps_done.assign_add(1)
         return {**scalars, "gradient_norm": norm}
 
@@ -245,11 +224,6 @@ class Trainer:
         running = momentum * self.positives + (1 - momentum) * count
         self.positives.assign(tf.where(self.positives > 0, running, count))
         return tf.identity(self.positives)
-
-    def _move_average(self, decay: float) -> None:
-        rate = moving_average_rate(decay, tf.cast(self._steps_done, tf.float32))
-        for average, variable in zip(self.average, self.variables, strict=True):
-            average.assign_sub((average - variable.value) * rate)
 
 
 def _summed(values: Any) -> Any:

@@ -145,7 +145,7 @@ class TrainingLoop:
         """COCO's numbers of the eval split; where another process measures them, the AP alone."""
         scores: Scores = {"AP": None}
         if self._evaluation:
-            with self._trainer.averaged():
+            with self._trainer.average.in_use():
                 scores = self._evaluation(between=termination.check).metrics
             self._log.scores(step, scores)
         ap = max(of_all_workers(self._trainer.strategy, -1.0 if scores["AP"] is None else scores["AP"]))
@@ -153,8 +153,8 @@ class TrainingLoop:
 
     def _draw(self, step: int) -> None:
         if self._pictures:
-            with self._trainer.averaged() as model:
-                self._log.pictures(step, self._pictures.draw(model))
+            with self._trainer.average.in_use():
+                self._log.pictures(step, self._pictures.draw(self._trainer.model))
 
     def _preempted(self, step: int, saved: bool) -> PreemptedError:
         if not saved:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from efficientdet.anchors import (
     IGNORED,
+    PADDING,
     Anchors,
     Targets,
     anchors_for,
@@ -233,3 +234,22 @@ def test_assign_runs_inside_tf_data():
     targets = next(iter(one.map(SMALL.assign).batch(1)))
     assert targets.num_positives.numpy() > 0
     assert np.max([np.max(level) for level in targets.classes]) == 2
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_a_batch_is_its_images(compat: bool):
+    """Images of none, one and several boxes, degenerate ones, ones outside, rows to ignore, and padding between."""
+    anchors, rng = Anchors((64, 96), 3, 5, 2, (1.0, 2.0), 4.0), np.random.default_rng(0)
+    corners = rng.uniform(-10, 60, (6, 5, 2, 2)).astype(np.float32)
+    boxes = np.concatenate([corners.min(axis=2), corners.max(axis=2)], axis=-1)
+    boxes[0, 0, 2:] = boxes[0, 0, :2]
+    boxes[1, 0] = [200, 200, 220, 220]
+    classes = rng.integers(-1, 4, (6, 5)).astype(np.int32)
+    classes[2], classes[3, 1:] = PADDING, PADDING
+    batch = anchors.assign_batch(tf.constant(boxes), tf.constant(classes), compat)
+    assert float(tf.reduce_sum(batch.num_positives)) > 20
+    for i in range(6):
+        real = classes[i] != PADDING
+        one = anchors.assign(tf.constant(boxes[i][real]), tf.constant(classes[i][real]), compat)
+        for values, expected in zip(tf.nest.flatten(batch), tf.nest.flatten(one), strict=True):
+            np.testing.assert_allclose(values[i], expected, rtol=1e-6)  # logarithms are taken several at a time

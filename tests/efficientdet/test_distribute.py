@@ -29,7 +29,7 @@ SETTINGS = (
 )
 TWO = ",training.strategy=gpus,training.steps_per_execution=2"
 # What depends on the position in the data, on parts of the batch, and on the state that trial steps put back.
-PARTS = ",training.accumulate=2,training.preflight=true,data.mosaic=0.5,data.mixup=0.3,data.autoaugment=v1"
+PARTS = ",training.accumulate=2,training.preflight=true,data.mosaic=0.5,data.mixup=0.3"
 
 
 def start(shards: Path, folder: Path, devices: int = 1, more: str = "", **environment: str) -> subprocess.Popen:

@@ -13,9 +13,10 @@ from efficientdet.boxes import yxyx_to_xywh
 from efficientdet.coco_metric import COCO_METRICS
 from efficientdet.config import Config
 from efficientdet.data.input_pipeline import decode_image, read_examples
-from efficientdet.errors import DataError
+from efficientdet.errors import DataError, PreemptedError
 from efficientdet.evaluate import Evaluation
 from efficientdet.label_map import LabelMap
+from efficientdet.model.detector import build_detector
 from efficientdet.saved_model import IMAGES_SIGNATURE, export_saved_model
 
 from .conftest import lively_detector, random_pictures
@@ -64,6 +65,18 @@ def test_the_numbers_are_pycocotools_over_every_image(digit_shards: Path, tmp_pa
     expected = coco_numbers(truth, list(range(1, 13)), found)
     ours = [-1.0 if scores.metrics[name] is None else scores.metrics[name] for name in COCO_METRICS]
     np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
+def test_it_can_be_broken_off_between_batches(digit_shards: Path):
+    model, seen = build_detector(CONFIG, 10), []
+
+    def enough() -> None:
+        seen.append(1)
+        raise PreemptedError("SIGTERM")
+
+    with pytest.raises(PreemptedError):
+        Evaluation(model, CONFIG, 10, str(digit_shards / "Split-train/*"))(between=enough)
+    assert seen == [1]
 
 
 def test_no_shards_are_named(tmp_path: Path):

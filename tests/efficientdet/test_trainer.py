@@ -31,7 +31,7 @@ def golden_run(golden, name: str) -> tuple[Trainer, tf.Tensor, Targets, Any]:
     config = Config.parse({**hparams, "compat": True})
     trainer = Trainer(config, made["num_classes"], made["steps_per_epoch"] * made["num_epochs"])
     golden.fill(trainer.model)
-    trainer.reset_average()
+    trainer.average.reset()
     architecture = config.model.architecture
     images = arrays["x"] * np.float32(architecture.stddev) + np.float32(architecture.mean)
     boxes = [(arrays[f"gt_boxes_{i}"], arrays[f"gt_classes_{i}"].astype(np.int32).ravel()) for i in range(2)]
@@ -65,7 +65,7 @@ def test_three_steps_equal_the_reference(golden, close, name: str):
         close(clipped, arrays[f"step{step}/gradient_norm"], f"step {step} gradient norm", 1e-6)
         statistics = statistics or {reference_name(v): v.numpy() for v in trainer.model.weights}
     after = {reference_name(v): v.numpy() for v in trainer.model.weights}
-    average = {reference_name(v): a.numpy() for v, a in zip(trainer.variables, trainer.average, strict=True)}
+    average = {reference_name(v): a.numpy() for v, a in zip(trainer.variables, trainer.average.values, strict=True)}
     compared = 0
     for key, expected in arrays.items():
         part, _, variable = key.partition("/")
@@ -131,7 +131,7 @@ def test_sixteen_bits_learn_nearly_the_same(batch, exact: dict[str, tf.Tensor], 
     for name in trainer.losses:
         assert float(losses[name]) == pytest.approx(float(exact[name]), rel=tolerance), name
     assert {v.value.dtype for v in trainer.variables} == {tf.float32}
-    assert {v.dtype for v in trainer.average} == {tf.float32}
+    assert {v.dtype for v in trainer.average.values} == {tf.float32}
     assert keras.config.dtype_policy().name == "float32"
     raw = trainer.model(tf.zeros([1, 64, 64, 3]), training=False)
     assert {logits.dtype for logits in raw.class_logits} == {tf.as_dtype(precision)}
@@ -170,19 +170,6 @@ def test_several_steps_in_one_go_are_the_same_steps(batch):
     assert several.steps_done == 3
 
 
-def test_the_average_is_there_for_a_while_and_for_good(batch):
-    trainer = Trainer(TINY.override("training.moving_average=0.5"), 3, 10)
-    trainer.step(*batch)
-    raw, average = [v.numpy() for v in trainer.variables], [a.numpy() for a in trainer.average]
-    assert any((one != other).any() for one, other in zip(raw, average, strict=True))
-    with trainer.averaged() as model:
-        assert model is trainer.model
-        for variable, value in zip(trainer.variables, average, strict=True):
-            np.testing.assert_array_equal(variable.numpy(), value)
-    for variable, value in zip(trainer.variables, raw, strict=True):
-        np.testing.assert_array_equal(variable.numpy(), value)
-
-
 def test_positives_are_counted_by_level(batch):
     scalars = Trainer(TINY, 3, 10).step(*batch)
     counts = [float(scalars[f"positives_p{level}"]) for level in range(3, 8)]
@@ -203,6 +190,6 @@ def test_a_pyramid_below_the_backbones_last_block_trains(batch):
 def test_the_state_names_everything_once():
     trainer = Trainer(TINY.override("training.precision=float16,model.head_survival=0.8"), 3, 10)
     variables = [*trainer.model.variables, *trainer.optimizer.variables]
-    assert len(trainer.state) == len(variables) + len(trainer.average) + 2
+    assert len(trainer.state) == len(variables) + len(trainer.average.values) + 3
     other = Trainer(TINY.override("training.precision=float16,model.head_survival=0.8"), 3, 10)
     assert list(other.state) == list(trainer.state), "names depend on the process"
