@@ -52,4 +52,6 @@ def readable_shards(pattern: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        if isinstance(error, tf.errors.InvalidArgumentError) and "parse example" not in str(error):
+            raise  # of a computation, not of a record
         raise DataError(f"{pattern}: a record cannot be read ({reason(error)}); make the shards again") from error
