@@ -85,11 +85,11 @@ def in_parts(digit_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
     return folder, finish(start(digit_shards, folder, more=PARTS))
 
 
-def assert_same_curves(folder: Path, other: Path) -> None:
+def assert_same_curves(folder: Path, other: Path, tolerance: float = 2e-3) -> None:
     for name in ("loss/total", "loss/class_loss", "loss/box_loss", "gradient_norm"):
         mine, theirs = losses(folder, name), losses(other, name)
         assert sorted(mine) == sorted(theirs) == list(range(1, 7))
-        np.testing.assert_allclose(list(mine.values()), list(theirs.values()), rtol=2e-3, err_msg=name)
+        np.testing.assert_allclose(list(mine.values()), list(theirs.values()), rtol=tolerance, err_msg=name)
     # Before rounding has grown from step to step, it is only rounding.
     np.testing.assert_allclose(losses(folder)[1], losses(other)[1], rtol=1e-5)
 
@@ -115,7 +115,8 @@ def test_two_workers_equal_one_device(digit_shards: Path, in_parts, tmp_path: Pa
     first_hash, second_hash = (finish(process) for process in processes)
     assert first_hash == second_hash
     assert len(list((tmp_path / "logs").glob("events.*"))) == 1, "only the chief writes"
-    assert_same_curves(in_parts[0], tmp_path)
+    # The statistics of two images magnify rounding more than those of four.
+    assert_same_curves(in_parts[0], tmp_path, tolerance=1e-2)
 
 
 @pytest.mark.parametrize(("devices", "more", "steps"), [(1, PARTS, (2, 4)), (2, TWO, (2,))], ids=["one", "two"])
