@@ -114,7 +114,7 @@ class Anchors:
                 tf.reshape(tf.scatter_nd(anchor[:, None], deltas, [images * total, 4]), [images, total * 4]),
                 self.per_cell * 4,
             ),
-            num_positives=tf.cast(tf.math.bincount(anchor // total, minlength=images, maxlength=images), tf.float32),
+            num_positives=tf.math.unsorted_segment_sum(tf.ones_like(anchor, tf.float32), anchor // total, images),
         )
 
     def _split(self, per_anchor: tf.Tensor, channels: int) -> tuple[tf.Tensor, ...]:
