@@ -90,8 +90,9 @@ def _train(
             _start(trainer, label_map, Path(logs) if chief else None)
             if config.training.preflight:
                 try_out(trainer, loop.batches(), divides)
-        elif divides:
-            trainer.use_parts(trainer.restored_parts)
+        else:
+            # `auto` keeps to what the run began with; a number is taken, and noted in the next checkpoints.
+            trainer.use_parts(trainer.restored_parts if divides else trainer.parts)
         trainer.part_ways()
         loop.run()
         if config.training.result == "best":

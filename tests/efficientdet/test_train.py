@@ -113,6 +113,15 @@ def test_sigterm_saves_what_is_due_later(digit_shards, tmp_path, monkeypatch):
     assert newest(tmp_path) == 3
 
 
+def test_a_run_keeps_its_parts_until_it_is_told_others(digit_shards, tmp_path):
+    """`auto` would take one part here, the memory being ample."""
+    noted = []
+    for steps, parts in ((2, 1), (4, 2), (6, "auto")):
+        run(digit_shards, tmp_path, TINY.override({"training": {"max_steps": steps, "accumulate": parts}}))
+        noted.append(int(tf.train.load_checkpoint(str(tmp_path / f"ckpt/step-{steps}")).get_tensor("parts")))
+    assert noted == [1, 2, 2]
+
+
 def newest(folder: Path) -> int:
     return max(int(path.stem.removeprefix("step-")) for path in (folder / "ckpt").glob("step-*.index"))
 
