@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+
+from efficientdet.boxes import iou
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +46,16 @@ def add_object(root: ElementTree.Element, name: str, bbox: list[float]) -> None:
     box = ElementTree.SubElement(element, "bndbox")
     for corner, value in zip(("xmin", "ymin", "xmax", "ymax"), (x + 1, y + 1, x + width, y + height), strict=True):
         ElementTree.SubElement(box, corner).text = str(round(value))
+
+
+def hits(image: dict[str, Any], annotations: Path) -> int:
+    """How many of the ten highest detections lie on a digit of their class."""
+    root = ElementTree.parse(annotations / Path(image["file"]).with_suffix(".xml").name).getroot()
+    sides = ("ymin", "xmin", "ymax", "xmax")
+    truth = {o.findtext("name"): [float(o.findtext(f"bndbox/{side}")) for side in sides] for o in root.iter("object")}
+    best = sorted(image["detections"], key=lambda d: -d["score"])[:10]
+    found = [([d["box"][side] for side in sides], truth[d["class"]]) for d in best if d["class"] in truth]
+    return sum(iou(np.array([box]), np.array([digit]))[0, 0] > 0.5 for box, digit in found)
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +93,16 @@ def test_the_pulled_tflite_finds_digits(voc_job, efficientdet, tmp_path):
         "pull", "voc-digits", "--registry", voc_job.registry, "--format", "tflite", "--output", str(tmp_path / "model")
     )
     assert pulled.returncode == 0, pulled.stderr
-    image = next((voc_job.folder / "data/JPEGImages").glob("eval_*.jpg"))
+    images = tmp_path / "images"
+    images.mkdir()
+    for image in (voc_job.folder / "data/JPEGImages").glob("eval_*.jpg"):
+        shutil.copy(image, images)
     inferred = efficientdet(
-        "infer", "--model", str(tmp_path / "model/model.tflite"), "--input", str(image),
-        "--output", str(tmp_path / "out"), "--score", "0.05",
+        "infer", "--model", str(tmp_path / "model/model.tflite"), "--input", str(images),
+        "--output", str(tmp_path / "out"), "--score", "0.01",
     )  # fmt: skip
     assert inferred.returncode == 0, inferred.stderr
     found = json.loads((tmp_path / "out/detections.json").read_text())
     assert {d["class"] for i in found["images"] for d in i["detections"]} <= {str(digit) for digit in range(10)}
-    assert sum(len(i["detections"]) for i in found["images"]) > 0
+    assert len(found["images"]) == 12
+    assert sum(hits(image, voc_job.folder / "data/Annotations") for image in found["images"]) >= 3
