@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from efficientdet.data.ledger import Finding
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,8 @@ class BoxAnnotation:
     record: how a person finds it again (`annotation 1038967`, `object 3`). category: the original
     category id (COCO) or class name (VOC, CSV). corners: ymin, xmin, ymax, xmax in pixels, 0-based and
     continuous, or fractions where the image's are `normalised`; None when the file gives no four numbers.
-    area: pixels, None when the file has none.
+    area: pixels, None when the file has none. segmentation: COCO's own form, polygons or RLE, only where masks
+    were asked for.
     """
 
     record: str
@@ -22,6 +26,7 @@ class BoxAnnotation:
     area: float | None = None
     is_crowd: bool = False
     difficult: bool = False
+    segmentation: Any = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,9 @@ class ImageAnnotation:
     file: the annotation file. record: how a person finds the entry in it. image: the image file,
     relative to the image folder. height, width: pixels as annotated, None when the file has none.
     problem: (reason, sentence) when the entry itself cannot be used, whatever the image holds.
-    normalised: the corners are fractions of the image's sides.
+    normalised: the corners are fractions of the image's sides. captions: sentences about the whole image.
+    group: what a split by groups keeps together, as a video or a patient. encoded: the bytes of the image,
+    where the annotation file itself holds them.
     """
 
     file: str
@@ -43,3 +50,18 @@ class ImageAnnotation:
     boxes: Sequence[BoxAnnotation] = ()
     problem: tuple[str, str] | None = None
     normalised: bool = False
+    captions: Sequence[str] = ()
+    group: str | None = None
+    encoded: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Read:
+    """How many images and boxes an annotation file lists, counted where it is read: what the ledger must add up to."""
+
+    images: int
+    boxes: int
+
+
+Entry = ImageAnnotation | Finding | Read
+"""What a reader yields: every image with its objects, a Finding for each record that belongs to none, and a Read."""

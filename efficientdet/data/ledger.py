@@ -5,64 +5,109 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from efficientdet.errors import DataError
 
 FILE_NAME = "ledger.json"
+CHANGES_FOLDER = "changes"
 FINDINGS_PER_REASON = 100
 
+Outcome = Literal["clipped", "merged", "dropped", "noted"]
 
-@dataclass(frozen=True, order=True)
+
+@dataclass(frozen=True)
 class Finding:
-    """One record that was not kept: `reason` is its class, `message` the sentence for the user."""
+    """One record that was not kept as it is.
+
+    reason: its class. file, record: where a person finds it (`image 7 (a.jpg), annotation 12`). message: the sentence
+    for the user. outcome: what became of it; `noted` records are kept, and something about them was changed or is
+    odd. of: what the record is. kept: of a clipped box the fraction of its area that is left.
+    """
 
     reason: str
     file: str
     record: str
     message: str
+    outcome: Outcome = "dropped"
+    of: Literal["image", "box"] = "box"
+    kept: float | None = None
 
     def __str__(self) -> str:
         return f"{self.file}, {self.record}: {self.message}"
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where it stands; the order of findings."""
+        return self.file, self.record, self.message
+
+    def to_json(self) -> str:
+        """One line of a list of all changes."""
+        return json.dumps({key: value for key, value in asdict(self).items() if value is not None}, ensure_ascii=False)
+
 
 @dataclass
 class Count:
-    """Records of one kind; `read` = `kept` + `clipped` + all `dropped`. Kept records are unchanged."""
+    """Records of one kind: `read` = `kept` + all `clipped` + all `merged` + all `dropped`.
 
+    `read` is counted by the reader of the file, the others where each record's fate is decided. Kept records are
+    unchanged; `noted` ones are among them.
+    """
+
+    read: int = 0
     kept: int = 0
-    clipped: int = 0
+    clipped: Counter[str] = field(default_factory=Counter)
+    merged: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def read(self) -> int:
-        """Every record of the annotation file."""
-        return self.kept + self.clipped + self.dropped.total()
+    noted: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: Count) -> Count:
-        return Count(self.kept + other.kept, self.clipped + other.clipped, self.dropped + other.dropped)
+        return Count(
+            self.read + other.read,
+            self.kept + other.kept,
+            self.clipped + other.clipped,
+            self.merged + other.merged,
+            self.dropped + other.dropped,
+            self.noted + other.noted,
+        )
+
+    @property
+    def accounted(self) -> int:
+        """Records whose fate is known."""
+        return self.kept + self.clipped.total() + self.merged.total() + self.dropped.total()
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, with `read` spelled out."""
-        dropped = dict(sorted(self.dropped.items()))
-        return {"read": self.read, "kept": self.kept, "clipped": self.clipped, "dropped": dropped}
+        """JSON-ready."""
+        counters = {name: dict(sorted(getattr(self, name).items())) for name in _COUNTERS}
+        return {"read": self.read, "kept": self.kept, **counters}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Count:
-        """The inverse of `to_dict`; raises DataError when the counts do not add up."""
-        count = cls(values["kept"], values["clipped"], Counter(values["dropped"]))
-        if count.read != values["read"]:
-            raise DataError(f"ledger: kept + clipped + dropped is {count.read}, but {values['read']} were read")
-        return count
+        """The inverse of `to_dict`."""
+        return cls(values["read"], values["kept"], *(Counter(values[name]) for name in _COUNTERS))
+
+    def __str__(self) -> str:
+        """`10 = 7 kept + 2 clipped (over the border) + 1 dropped (zero-area box)`."""
+        parts = [f"{self.kept} kept"]
+        for name in ("clipped", "merged", "dropped"):
+            counter: Counter[str] = getattr(self, name)
+            if counter:
+                reasons = ", ".join(f"{n} {reason}" for reason, n in counter.most_common())
+                parts.append(f"{counter.total()} {name} ({reasons})")
+        return f"{self.read} = {' + '.join(parts)}"
+
+
+_COUNTERS = ("clipped", "merged", "dropped", "noted")
 
 
 @dataclass
 class Ledger:
     """Counts of images and boxes, and the first findings of each reason in the order of file and record.
 
-    Ledgers add up in any order to the same sum, so workers may each keep their own.
+    Ledgers add up in any order to the same sum, so workers may each keep their own. One that no other was added to
+    holds all of its findings.
     """
 
     images: Count = field(default_factory=Count)
@@ -72,21 +117,16 @@ class Ledger:
     def __add__(self, other: Ledger) -> Ledger:
         return Ledger(self.images + other.images, self.boxes + other.boxes, _first(self.findings + other.findings))
 
-    def drop_image(self, finding: Finding, boxes: int) -> None:
-        """Books an image as dropped, its boxes with it and for the same reason."""
-        self.images.dropped[finding.reason] += 1
-        if boxes:
-            self.boxes.dropped[finding.reason] += boxes
-        self.findings.append(finding)
-
-    def drop_box(self, finding: Finding) -> None:
-        """Books one box as dropped."""
-        self.boxes.dropped[finding.reason] += 1
+    def book(self, finding: Finding) -> None:
+        """Enters one record that was not kept as it is."""
+        count = self.images if finding.of == "image" else self.boxes
+        counter: Counter[str] = getattr(count, finding.outcome)
+        counter[finding.reason] += 1
         self.findings.append(finding)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        findings = [vars(finding) for finding in self.findings]
+        findings = [asdict(finding) for finding in self.findings]
         return {"images": self.images.to_dict(), "boxes": self.boxes.to_dict(), "findings": findings}
 
     @classmethod
@@ -95,23 +135,39 @@ class Ledger:
         findings = [Finding(**finding) for finding in values["findings"]]
         return cls(Count.from_dict(values["images"]), Count.from_dict(values["boxes"]), findings)
 
+    def require_balance(self, split: str) -> None:
+        """Raises DataError unless every record that was read is accounted for."""
+        for kind, count in (("images", self.images), ("boxes", self.boxes)):
+            if count.read != count.accounted:
+                raise DataError(
+                    f"split {split}: {count.read} {kind} were read, but {count.accounted} are accounted for"
+                    f" ({count}); this is a fault of the reader, please report it"
+                )
+
     def require(self, split: str, max_bad_fraction: float, listed: str = "the ledger") -> None:
         """Raises DataError when no image is left, or more than that fraction of images or boxes was dropped.
 
         The sentence gives the count of each reason, the first record, and `listed`, where the others stand.
         """
-        first = f"; first: {min(self.findings, key=_place)}" if self.findings else ""
+        dropped = [finding for finding in self.findings if finding.outcome == "dropped"]
+        first = f"; first: {min(dropped, key=lambda finding: finding.place)}" if dropped else ""
         if not self.images.kept:
             raise DataError(f"split {split}: not one of {self.images.read} images can be used{first}")
         for kind, count in (("images", self.images), ("boxes", self.boxes)):
-            dropped = count.dropped.total()
-            if dropped > max_bad_fraction * count.read:
+            lost = count.dropped.total()
+            if lost > max_bad_fraction * count.read:
                 reasons = ", ".join(f"{number} {reason}" for reason, number in count.dropped.most_common())
                 raise DataError(
-                    f"split {split}: {dropped} of {count.read} {kind} ({dropped / count.read:.1%}) cannot be used"
+                    f"split {split}: {lost} of {count.read} {kind} ({lost / count.read:.1%}) cannot be used"
                     f" ({reasons}), above max_bad_fraction={max_bad_fraction:g}{first};"
                     f" mend what {listed} lists or raise max_bad_fraction"
                 )
+
+    def __str__(self) -> str:
+        """The account in one line, with the first record that was dropped."""
+        dropped = [finding for finding in self.findings if finding.outcome == "dropped"]
+        first = f"; first: {min(dropped, key=lambda finding: finding.place)}" if dropped else ""
+        return f"images {self.images}; boxes {self.boxes}{first}"
 
 
 def to_json(splits: Mapping[str, Ledger]) -> str:
@@ -128,19 +184,19 @@ def load(folder: str | Path) -> dict[str, Ledger]:
     if not path.is_file():
         raise DataError(f"{path}: ledger not found; example generation writes it beside the examples")
     splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
-    return {split: Ledger.from_dict(values) for split, values in splits.items()}
-
-
-def _place(finding: Finding) -> tuple[str, str]:
-    return finding.file, finding.record
+    ledgers = {split: Ledger.from_dict(values) for split, values in splits.items()}
+    for split, ledger in ledgers.items():
+        ledger.require_balance(split)
+    return ledgers
 
 
 def _first(findings: list[Finding]) -> list[Finding]:
-    """The findings in order, the first hundred of each reason."""
-    seen: Counter[str] = Counter()
+    """The findings in order, the first hundred of each kind, outcome and reason."""
+    seen: Counter[tuple[str, str, str]] = Counter()
     first = []
-    for finding in sorted(findings):
-        seen[finding.reason] += 1
-        if seen[finding.reason] <= FINDINGS_PER_REASON:
+    for finding in sorted(findings, key=lambda f: (f.of, f.reason, *f.place)):
+        kind = finding.of, finding.outcome, finding.reason
+        seen[kind] += 1
+        if seen[kind] <= FINDINGS_PER_REASON:
             first.append(finding)
     return first
