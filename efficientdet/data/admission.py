@@ -15,8 +15,11 @@ from efficientdet.data.image_file import ImageFile, UnusableError, open_image, r
 from efficientdet.data.ledger import Count, Finding, Ledger
 from efficientdet.data.mask import encode_mask
 
+_SMALLEST_AREA, _LARGEST_AREA = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 # Sums such as 612.59 + 27.41 leave the image by rounding alone; such boxes are not booked as clipped.
 ROUNDING = 1e-6
+MOST_MASK_BYTES = 1 << 28
+"""Of all objects of an image; with the image itself this is a quarter of what one record can hold."""
 
 
 def admit(
@@ -95,9 +98,11 @@ def _annotated(
 ) -> AnnotatedImage:
     """The image with those boxes; a key of `kept` begins with the corners and the class id."""
     corners = np.asarray([key[:4] for key in kept], np.float64).reshape(-1, 4)
-    pictures = []
+    pictures: list[bytes] = []
     for box in kept.values() if masks else ():
         try:
+            if sum(map(len, pictures)) > MOST_MASK_BYTES:
+                raise UnusableError("unusable mask", f"the masks of the image have more than {MOST_MASK_BYTES} bytes")
             pictures.append(encode_mask(box.segmentation, image.height, image.width))
         except UnusableError as error:
             pictures.append(b"")
@@ -112,12 +117,17 @@ def _annotated(
         boxes=corners.astype(np.float32),
         classes=np.asarray([key[4] for key in kept], np.int32),
         is_crowd=np.asarray([box.is_crowd for box in kept.values()], np.bool_),
-        area=np.asarray([b.area or size for b, size in zip(kept.values(), area(corners), strict=True)], np.float32),
+        area=np.asarray([_area(b, size) for b, size in zip(kept.values(), area(corners), strict=True)], np.float32),
         difficult=np.asarray([box.difficult for box in kept.values()], np.bool_),
         masks=tuple(pictures),
         captions=tuple(annotation.captions),
         group=annotation.group,
     )
+
+
+def _area(box: BoxAnnotation, size: float) -> float:
+    """The annotated area (pixels), or that of the box where the file has none that float32 can hold."""
+    return box.area if box.area and _SMALLEST_AREA <= box.area <= _LARGEST_AREA else size
 
 
 def _drop_image(annotation: ImageAnnotation, error: UnusableError, ledger: Ledger) -> None:
@@ -168,7 +178,8 @@ def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> t
     if box.corners is None:
         raise UnusableError("malformed box", "the box is not given as four numbers")
     sides = np.asarray([image.height, image.width] * 2 if annotation.normalised else 1.0, np.float64)
-    corners = np.asarray(box.corners, np.float64) * sides
+    with np.errstate(over="ignore"):
+        corners = np.asarray(box.corners, np.float64) * sides
     shown = f"box (ymin, xmin, ymax, xmax) = ({', '.join(f'{c:g}' for c in corners)})"
     if not np.isfinite(corners).all():
         raise UnusableError("non-finite box", f"{shown} is not finite")
@@ -178,7 +189,8 @@ def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> t
     size = f"{image.width}x{image.height} pixels"
     if (clipped[2:] <= clipped[:2]).any():
         raise UnusableError("box outside image", f"{shown} lies outside the image of {size}")
-    if (clipped[2:].astype(np.float32) <= clipped[:2].astype(np.float32)).any():
+    sides = clipped[2:].astype(np.float32) - clipped[:2].astype(np.float32)
+    if not np.prod(sides) > 0:
         raise UnusableError("zero-area box", f"{shown} has an area below the precision of float32")
     if np.abs(clipped - corners).max() <= ROUNDING:
         return tuple(clipped), None
