@@ -41,6 +41,13 @@ class PreemptedError(EfficientDetError):
     exit_code = 143  # 128 + SIGTERM, as shells count
 
 
+def printable(text: str, limit: int = 200) -> str:
+    """A text of the user's on one line of at most `limit` characters; what cannot be printed stands as escapes."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:limit])
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def reason(error: Exception) -> str:
     """What a library says of an error in one line of at most 200 characters, without names of graph nodes."""
     lines = [re.sub(r"\{\{.*?\}\} *", "", line).strip() for line in str(error).splitlines()]

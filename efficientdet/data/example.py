@@ -86,26 +86,25 @@ def _described(image: AnnotatedImage, label_map: LabelMap) -> dict[str, tf.train
         "image/format": _bytes([image.image_format.encode()]),
         "image/height": _ints([image.height]),
         "image/width": _ints([image.width]),
-        # Names of files may hold bytes that are not UTF-8, which Python keeps as surrogates.
-        "image/filename": _bytes([image.file_name.encode(errors="surrogateescape")]),
-        "image/source_id": _bytes([image.source_id.encode()]),
+        "image/filename": _texts([image.file_name]),
+        "image/source_id": _texts([image.source_id]),
         "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
         "image/object/bbox/ymin": _floats(ymin),
         "image/object/bbox/xmin": _floats(xmin),
         "image/object/bbox/ymax": _floats(ymax),
         "image/object/bbox/xmax": _floats(xmax),
-        "image/object/class/text": _bytes(label_map[int(c)].name.encode() for c in image.classes),
+        "image/object/class/text": _texts(label_map[int(c)].name for c in image.classes),
         "image/object/class/label": _ints(image.classes),
         "image/object/is_crowd": _ints(image.is_crowd),
         "image/object/area": _floats(image.area),
         "image/object/difficult": _ints(image.difficult),
     }
     optional = {
-        "image/object/mask": image.masks,
-        "image/caption": [caption.encode() for caption in image.captions],
-        "image/group": [image.group.encode()] if image.group else [],
+        "image/object/mask": _bytes(image.masks),
+        "image/caption": _texts(image.captions),
+        "image/group": _texts([image.group] if image.group else []),
     }
-    return features | {name: _bytes(values) for name, values in optional.items() if values}
+    return features | {name: feature for name, feature in optional.items() if feature.bytes_list.value}
 
 
 def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -156,6 +155,11 @@ def _per_box(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
 
 def _bytes(values: Iterable[bytes]) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _texts(values: Iterable[str]) -> tf.train.Feature:
+    """UTF-8; what is none in the name of a file, which Python keeps as surrogates, stands there as escapes."""
+    return _bytes(value.encode("utf-8", "backslashreplace") for value in values)
 
 
 def _ints(values: Iterable[int]) -> tf.train.Feature:
