@@ -1,0 +1,114 @@
+"""Files of TFRecords as others write them: plain or gzip, whole or damaged."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import tensorflow as tf
+
+from efficientdet.errors import DataError
+
+MAX_RECORD_BYTES = 1 << 30
+HEADER_BYTES = 12  # of every record: its length in eight, their checksum in four
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Stands for a record, or all from there on, that cannot be read; `message` says why."""
+
+    message: str
+
+
+def compression(head: bytes) -> str | None:
+    """`GZIP`, or empty for plain TFRecords, as the first bytes of a file tell; None for anything else."""
+    if head.startswith(_GZIP):
+        return "GZIP"
+    return "" if not head or _length(head) is not None else None
+
+
+def read_tfrecords(path: str | Path) -> Iterator[bytes | Damage]:
+    """Every record of a file, one in memory at a time, and a Damage for each that cannot be read.
+
+    A record with a wrong checksum is passed over; in a gzip file all that follow it are lost too, and are a Damage
+    each. One with a damaged length, or cut off, is the last. Raises DataError for a file that is missing or holds
+    no TFRecords.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            kind = compression(file.read(HEADER_BYTES))
+    except OSError as error:
+        raise DataError(f"{path}: the TFRecord file cannot be read ({error.strerror}); check the path") from error
+    if kind is None:
+        raise DataError(f"{path}: holds no TFRecords, neither plain nor gzip; give files that TensorFlow has written")
+    offsets, trouble = _frames(Path(path), kind)
+    number, whole = 0, len(offsets)
+    while number < whole:
+        records = tf.data.TFRecordDataset([str(path)], kind, byte_offsets=None if kind else [offsets[number]])
+        try:
+            for record in records.take(whole - number).as_numpy_iterator():
+                yield record
+                number += 1
+            break
+        except tf.errors.DataLossError:
+            number += 1
+            yield Damage(f"the record's checksum is wrong; {number - 1} of {whole} records precede it")
+            if kind:
+                break
+    yield from (Damage(f"follows a damaged record in a gzip file of {whole}") for _ in range(number, whole))
+    if trouble:
+        yield Damage(f"{trouble}; the file ends there, after {whole} records")
+
+
+def _frames(path: Path, kind: str) -> tuple[array[int], str]:
+    """Where each record begins, and what ends the file before its end.
+
+    TensorFlow trusts any length whose checksum is right, and crashes on one that no memory can hold.
+    """
+    offsets = array("Q")
+    size = path.stat().st_size
+    try:
+        with gzip.open(path) if kind else path.open("rb") as file:
+            while head := file.read(HEADER_BYTES):
+                start = file.tell() - len(head)
+                if trouble := _pass_over(file, head, None if kind else size):
+                    return offsets, trouble
+                offsets.append(start)
+    except (OSError, EOFError, zlib.error) as error:
+        return offsets, f"the file is damaged ({error})"
+    return offsets, ""
+
+
+def _pass_over(file: BinaryIO | gzip.GzipFile, head: bytes, size: int | None) -> str:
+    """Moves behind the record after `head`; what is wrong with it, if anything."""
+    length = _length(head)
+    if length is None:
+        return "the record is cut off" if len(head) < HEADER_BYTES else "the record's length is damaged"
+    if length > MAX_RECORD_BYTES:
+        return f"the record claims {length} bytes, more than {MAX_RECORD_BYTES}"
+    end = file.tell() + length + 4
+    return "the record is cut off" if (size is not None and end > size) or file.seek(end) != end else ""
+
+
+def _length(head: bytes) -> int | None:
+    """The length that a record's header gives; None when the checksum says that it is none."""
+    crc = _crc32c(head[:8])
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    whole = len(head) >= HEADER_BYTES and masked == int.from_bytes(head[8:12], "little")
+    return int.from_bytes(head[:8], "little") if whole else None
+
+
+def _crc32c(data: bytes) -> int:
+    """Castagnoli's checksum; bit by bit, as it is only ever asked for eight bytes."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
