@@ -23,12 +23,12 @@ def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
 def png_mask(encoded: bytes, height: int, width: int) -> NDArray[np.bool_]:
     """The mask `[height, width]` in a PNG, true where it is not black.
 
-    Raises UnusableError, reason `malformed mask`, when it does not decode or has another size.
+    Raises UnusableError, reason `unusable mask`, when it does not decode or has another size.
     """
     try:
         image = Image.open(io.BytesIO(encoded), formats=["PNG"])
         if image.size == (width, height):
             return np.asarray(image.convert("L")) > 0
     except Exception as error:  # Decoders raise any type on damaged bytes.
-        raise UnusableError("malformed mask", f"the mask cannot be decoded ({error})") from error
-    raise UnusableError("malformed mask", f"the mask has {image.width}x{image.height} pixels, not {width}x{height}")
+        raise UnusableError("unusable mask", f"the mask cannot be decoded ({error})") from error
+    raise UnusableError("unusable mask", f"the mask has {image.width}x{image.height} pixels, not {width}x{height}")

@@ -26,7 +26,9 @@ DIFFICULT, AREA, MASK = "image/object/difficult", "image/object/area", "image/ob
 
 _Seen = dict[str, set[bytes]]  # by image id the beginnings of its images' hashes
 _KINDS = {
-    **dict.fromkeys(("image/encoded", "image/filename", "image/source_id", "image/caption", TEXT, MASK), "bytes_list"),
+    **dict.fromkeys(
+        ("image/encoded", "image/filename", "image/source_id", "image/caption", "image/group", TEXT, MASK), "bytes_list"
+    ),
     **dict.fromkeys(("image/height", "image/width", LABEL, *CROWD, DIFFICULT), "int64_list"),
     **dict.fromkeys((*SIDES, AREA), "float_list"),
 }
@@ -83,7 +85,10 @@ def _image(
     notes: list[UnusableError] = []
     record, name = f"record {number}", ""
     try:
-        name, encoded = _text(features, "image/filename"), next(iter(_values(features, "image/encoded")), b"")
+        name, encoded = (
+            _text(features, "image/filename", "surrogateescape"),
+            next(iter(_values(features, "image/encoded")), b""),
+        )
         record += f" ({name})" if name else ""
         source_id = _identify(features, name, encoded, seen, notes)
         height, width = (next(iter(_values(features, f"image/{side}")), None) for side in ("height", "width"))
@@ -97,6 +102,7 @@ def _image(
             _boxes(features, classes, (height or 0, width or 0) if masks else None, notes),
             normalised=True,
             captions=[value.decode(errors="backslashreplace") for value in _values(features, "image/caption")],
+            group=_text(features, "image/group") or None,
             encoded=encoded,
         )
     except UnusableError as error:
@@ -111,7 +117,8 @@ def _identify(features: Mapping[str, Any], name: str, encoded: bytes, seen: _See
     if not encoded:
         raise UnusableError("malformed record", "the record holds no image/encoded; have it written anew")
     digest = hashlib.sha256(encoded)
-    source_id = _text(features, "image/source_id") or name or digest.hexdigest()
+    named = name.encode("utf-8", "backslashreplace").decode()
+    source_id = _text(features, "image/source_id") or named or digest.hexdigest()
     earlier, own = seen[source_id], digest.digest()[:8]
     if own in earlier:
         raise UnusableError("duplicate image id", f"an earlier record has the image id {source_id} and this image")
@@ -191,6 +198,6 @@ def _per_object(features: Mapping[str, Any], key: str, count: int, notes: list[U
     return [None] * count
 
 
-def _text(features: Mapping[str, Any], key: str) -> str:
+def _text(features: Mapping[str, Any], key: str, errors: str = "backslashreplace") -> str:
     """The one text under a key, empty when it is absent."""
-    return next((value.decode(errors="backslashreplace") for value in _values(features, key)), "")
+    return next((value.decode(errors=errors) for value in _values(features, key)), "")

@@ -69,20 +69,17 @@ def yolo_files(root: str | Path, splits: Iterable[str]) -> set[Path]:
 
 def _image(layout: YoloLayout, image: str, seen: set[str]) -> _Labelled:
     """An image, which is entered into `seen`."""
-    label, shown = label_file(image), _shown(image)
-    record = f"image {shown}"
+    label, record = label_file(image), f"image {image}"
     rows: dict[int, bytes] = {}
     try:
         if image in seen:
-            raise UnusableError("duplicate image id", f"{shown} is listed twice")
+            raise UnusableError("duplicate image id", f"{image} is listed twice")
         seen.add(image)
-        if image != shown:
-            raise UnusableError("unusable file name", f"{shown!r} is no UTF-8 text; rename the file")
         locate(layout.root, image)
         rows = _rows(layout, label)
         text = _decode(rows, label)
     except UnusableError as error:
-        return _unusable(layout, label, record, shown, error, rows)
+        return _unusable(layout, label, record, image, error, rows)
     file = str(layout.root / label)
     boxes, findings = [], []
     for line, row in text.items():
@@ -90,7 +87,7 @@ def _image(layout: YoloLayout, image: str, seen: set[str]) -> _Labelled:
             boxes.append(_box(layout, line, row))
         except UnusableError as error:
             findings.append(Finding(error.reason, file, f"{record}, line {line}", str(error), of="box"))
-    return ImageAnnotation(file, record, image, image, boxes=boxes, normalised=True), findings, len(rows)
+    return ImageAnnotation(file, record, _source_id(image), image, boxes=boxes, normalised=True), findings, len(rows)
 
 
 def _orphans(layout: YoloLayout, place: str, seen: set[str]) -> Iterator[_Labelled]:
@@ -102,7 +99,7 @@ def _orphans(layout: YoloLayout, place: str, seen: set[str]) -> Iterator[_Labell
             with suppress(UnusableError):
                 rows = _rows(layout, label)
             error = UnusableError("missing image file", "there is no image that the label file belongs to")
-            yield _unusable(layout, label, f"labels {_shown(label)}", _shown(label), error, rows)
+            yield _unusable(layout, label, f"labels {label}", label, error, rows)
 
 
 def _unusable(
@@ -110,8 +107,8 @@ def _unusable(
 ) -> _Labelled:
     """An image that cannot be used, with a box for every row, as the ledger counts them."""
     boxes = [BoxAnnotation(f"line {line}", None, None) for line in rows]
-    problem, file = (error.reason, str(error)), _shown(str(layout.root / label))
-    return ImageAnnotation(file, record, image, image, boxes=boxes, problem=problem), [], len(boxes)
+    problem, file = (error.reason, str(error)), str(layout.root / label)
+    return ImageAnnotation(file, record, _source_id(image), image, boxes=boxes, problem=problem), [], len(boxes)
 
 
 def _labels(layout: YoloLayout, place: str) -> list[str]:
@@ -190,6 +187,6 @@ def _is_inside(layout: YoloLayout, name: str) -> bool:
         return False
 
 
-def _shown(name: str) -> str:
-    """A file name as text that can be written; the same for all that are UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def _source_id(image: str) -> str:
+    """The name of an image as text, also where the file system's bytes are not UTF-8."""
+    return image.encode("utf-8", "backslashreplace").decode()
