@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +35,9 @@ def compression(head: bytes) -> str | None:
 def read_tfrecords(path: str | Path) -> Iterator[bytes | Damage]:
     """Every record of a file, one in memory at a time, and a Damage for each that cannot be read.
 
-    A record with a wrong checksum is passed over; in a gzip file all that follow it are lost too, and are a Damage
-    each. One with a damaged length, or cut off, is the last. Raises DataError for a file that is missing or holds
-    no TFRecords.
+    After a record with a wrong checksum the file is not read further, and each that follows is a Damage too. One with
+    a damaged length, or cut off, is the last: how many follow is not known. Raises DataError for a file that is
+    missing or holds no TFRecords.
     """
     try:
         with Path(path).open("rb") as file:
@@ -47,42 +46,36 @@ def read_tfrecords(path: str | Path) -> Iterator[bytes | Damage]:
         raise DataError(f"{path}: the TFRecord file cannot be read ({error.strerror}); check the path") from error
     if kind is None:
         raise DataError(f"{path}: holds no TFRecords, neither plain nor gzip; give files that TensorFlow has written")
-    offsets, trouble = _frames(Path(path), kind)
-    number, whole = 0, len(offsets)
-    while number < whole:
-        records = tf.data.TFRecordDataset([str(path)], kind, byte_offsets=None if kind else [offsets[number]])
-        try:
-            for record in records.take(whole - number).as_numpy_iterator():
-                yield record
-                number += 1
-            break
-        except tf.errors.DataLossError:
+    whole, trouble = _frames(Path(path), kind)
+    number = 0
+    try:
+        for record in tf.data.TFRecordDataset([str(path)], kind).take(whole).as_numpy_iterator():
+            yield record
             number += 1
-            yield Damage(f"the record's checksum is wrong; {number - 1} of {whole} records precede it")
-            if kind:
-                break
-    yield from (Damage(f"follows a damaged record in a gzip file of {whole}") for _ in range(number, whole))
+    except tf.errors.DataLossError:
+        yield Damage(f"the record's checksum is wrong; the file is read no further, {number} of {whole} records were")
+        number += 1
+    yield from (Damage(f"the record follows a damaged one in a file of {whole}") for _ in range(number, whole))
     if trouble:
         yield Damage(f"{trouble}; the file ends there, after {whole} records")
 
 
-def _frames(path: Path, kind: str) -> tuple[array[int], str]:
-    """Where each record begins, and what ends the file before its end.
+def _frames(path: Path, kind: str) -> tuple[int, str]:
+    """How many records there are, by their lengths, and what ends the file before its end.
 
     TensorFlow trusts any length whose checksum is right, and crashes on one that no memory can hold.
     """
-    offsets = array("Q")
+    count = 0
     size = path.stat().st_size
     try:
         with gzip.open(path) if kind else path.open("rb") as file:
             while head := file.read(HEADER_BYTES):
-                start = file.tell() - len(head)
                 if trouble := _pass_over(file, head, None if kind else size):
-                    return offsets, trouble
-                offsets.append(start)
+                    return count, trouble
+                count += 1
     except (OSError, EOFError, zlib.error) as error:
-        return offsets, f"the file is damaged ({error})"
-    return offsets, ""
+        return count, f"the file is damaged ({error})"
+    return count, ""
 
 
 def _pass_over(file: BinaryIO | gzip.GzipFile, head: bytes, size: int | None) -> str:
