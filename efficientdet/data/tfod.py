@@ -183,9 +183,10 @@ def _count(features: Mapping[str, Any]) -> int:
 def _values(features: Mapping[str, Any], key: str) -> Sequence[Any]:
     """The values under a key, none when it is absent; raises UnusableError when they are of another kind."""
     kind = features[key].WhichOneof("kind") if key in features else None
-    if kind not in (None, _KINDS[key]):
+    values = getattr(features[key], kind).value if kind else ()
+    if len(values) and kind != _KINDS[key]:
         raise UnusableError("malformed record", f"{key} is a {kind}, not a {_KINDS[key]}; have the record written anew")
-    return getattr(features[key], kind).value if kind else ()
+    return values
 
 
 def _per_object(features: Mapping[str, Any], key: str, count: int, notes: list[UnusableError]) -> Sequence[Any]:
