@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import tensorflow as tf
 
-from efficientdet.errors import DataError
+from efficientdet.errors import DataError, reason
 
 MAX_RECORD_BYTES = 1 << 30
 HEADER_BYTES = 12  # of every record: its length in eight, their checksum in four
@@ -25,11 +25,22 @@ class Damage:
     message: str
 
 
-def compression(head: bytes) -> str | None:
-    """`GZIP`, or empty for plain TFRecords, as the first bytes of a file tell; None for anything else."""
+def compression_of(path: str | Path) -> str | None:
+    """`GZIP`, or empty for plain TFRecords, as the first bytes tell; None for a file without any.
+
+    The path may be an address that TensorFlow knows. Raises DataError for a file that cannot be read or holds
+    something else.
+    """
+    try:
+        with tf.io.gfile.GFile(str(path), "rb") as file:
+            head = file.read(HEADER_BYTES)
+    except tf.errors.OpError as error:
+        raise DataError(f"{path}: the TFRecord file cannot be read ({reason(error)}); check the path") from error
     if head.startswith(_GZIP):
         return "GZIP"
-    return "" if not head or _length(head) is not None else None
+    if head and _length(head) is None:
+        raise DataError(f"{path}: holds no TFRecords, neither plain nor gzip; give files that TensorFlow has written")
+    return "" if head else None
 
 
 def read_tfrecords(path: str | Path) -> Iterator[bytes | Damage]:
@@ -39,13 +50,7 @@ def read_tfrecords(path: str | Path) -> Iterator[bytes | Damage]:
     a damaged length, or cut off, is the last: how many follow is not known. Raises DataError for a file that is
     missing or holds no TFRecords.
     """
-    try:
-        with Path(path).open("rb") as file:
-            kind = compression(file.read(HEADER_BYTES))
-    except OSError as error:
-        raise DataError(f"{path}: the TFRecord file cannot be read ({error.strerror}); check the path") from error
-    if kind is None:
-        raise DataError(f"{path}: holds no TFRecords, neither plain nor gzip; give files that TensorFlow has written")
+    kind = compression_of(path) or ""
     whole, trouble = _frames(Path(path), kind)
     number = 0
     try:
