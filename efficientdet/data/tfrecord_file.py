@@ -50,6 +50,8 @@ def read_tfrecords(path: str | Path) -> Iterator[bytes | Damage]:
     a damaged length, or cut off, is the last: how many follow is not known. Raises DataError for a file that is
     missing or holds no TFRecords.
     """
+    if "://" in str(path):
+        raise DataError(f"{path}: is an address; copy the file here and name the copy")
     kind = compression_of(path) or ""
     whole, trouble = _frames(Path(path), kind)
     number = 0
