@@ -11,7 +11,7 @@ import click
 
 from efficientdet.cli_messages import messages, needs_tensorflow
 from efficientdet.cli_paths import LocalPath
-from efficientdet.cli_shards import example_shards, label_map_of, readable_shards
+from efficientdet.cli_shards import SHARDS_HELP, example_shards, label_map_of, readable_shards
 from efficientdet.cli_train import DEFAULT_MODEL, detector_config
 from efficientdet.errors import DataError
 
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
-@click.option("--examples", "--file-pattern", required=True, metavar="GLOB", help="Shards of gzip TFRecords.")
+@click.option("--examples", "--file-pattern", required=True, metavar="GLOB", help=SHARDS_HELP)
 @click.option("--model-name", metavar="NAME", help=f"As `efficientdet models --architectures` lists. [{DEFAULT_MODEL}]")
 @click.option("--hparams", default="", metavar="YAML|K=V,...", help="Settings, by google/automl's names or ours.")
 @click.option("--json", "output", type=LocalPath(dir_okay=False), help="Write the numbers there too.")
-@click.option("--label-map", type=click.Path(path_type=Path), help="Folder of label_map.json.  [that of the shards]")
+@click.option(
+    "--label-map",
+    type=click.Path(path_type=Path),
+    help="Folder of label_map.json, or a label_map.pbtxt.  [that of the shards]",
+)
 def check(examples: str, hparams: str, output: Path | None, label_map: Path | None, **flags: Any) -> None:
     """Count what some shards hold, and suggest the aspect ratios of anchors that fit their boxes.
 
