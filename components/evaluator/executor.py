@@ -109,8 +109,7 @@ def count_images(examples: Artifact, split: str) -> int:
     """
     [folder] = artifact_utils.get_split_uris([examples], split)
     if (Path(examples.uri) / ledger.FILE_NAME).is_file():
-        counted = ledger.load(examples.uri).get(split, ledger.Ledger()).images
-        total = counted.kept + counted.clipped
+        total = ledger.load(examples.uri).get(split, ledger.Ledger()).images.kept
     else:
         total = count_records(f"{folder}/*")
     if not total:

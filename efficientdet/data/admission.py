@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from efficientdet.boxes import area, clip
-from efficientdet.data.annotation import BoxAnnotation, ImageAnnotation
+from efficientdet.data.annotation import BoxAnnotation, Entry, ImageAnnotation, Read
 from efficientdet.data.example import AnnotatedImage
-from efficientdet.data.image_file import ImageFile, UnusableError, read_image
-from efficientdet.data.ledger import Finding, Ledger
+from efficientdet.data.image_file import ImageFile, UnusableError, open_image, read_image
+from efficientdet.data.ledger import Count, Finding, Ledger
+from efficientdet.data.mask import encode_mask
 
 # Sums such as 612.59 + 27.41 leave the image by rounding alone; such boxes are not booked as clipped.
 ROUNDING = 1e-6
 
 
 def admit(
-    annotation: ImageAnnotation, root: str | Path, folder: str, classes: Mapping[object, int]
+    annotation: ImageAnnotation, root: str | Path, folder: str, classes: Mapping[object, int], masks: bool = False
 ) -> tuple[AnnotatedImage | None, Ledger]:
     """Reads the image of an annotation and keeps the boxes that are sound.
 
@@ -29,29 +29,79 @@ def admit(
       root: the data folder, which no file may leave.
       folder: the image folder, relative to `root`.
       classes: contiguous class id from 1 of each original category (id or name).
+      masks: whether segmentations become masks.
 
     Returns:
-      The image, or None when it cannot be used, and a ledger of this one image and its boxes. Boxes that
-      cross the border are clipped; those of zero area, outside the image, not finite or of an unknown
-      category are dropped. An image without any box stays, as a negative.
+      The image, or None when it cannot be used, and a ledger of this one image and its boxes, with every finding.
+      Boxes that cross the border are clipped; those of zero area, outside the image, not finite or of an unknown
+      category are dropped; of boxes that are the same in corners, category and flags the first is kept, the others
+      are merged into it. An image without any box stays, as a negative.
     """
     ledger = Ledger()
     try:
         image = _open(annotation, root, folder)
     except UnusableError as error:
-        finding = Finding(error.reason, annotation.file, annotation.record, str(error))
-        ledger.drop_image(finding, boxes=len(annotation.boxes))
+        _drop_image(annotation, error, ledger)
         return None, ledger
     ledger.images.kept += 1
-    kept = []
+    for reason, message in image.notes:
+        ledger.book(Finding(reason, annotation.file, annotation.record, message, "noted", "image"))
+    kept: dict[tuple[object, ...], BoxAnnotation] = {}
     for box in annotation.boxes:
         try:
-            kept.append((*_check(box, _corners(box, image, annotation.normalised), image, classes, ledger), box))
+            class_id = _class_id(box, classes)
+            corners, finding = _fit(box, annotation, image)
         except UnusableError as error:
-            record = f"{annotation.record}, {box.record}"
-            ledger.drop_box(Finding(error.reason, annotation.file, record, str(error)))
-    corners = np.asarray([corners for corners, _, _ in kept], np.float64).reshape(-1, 4)
-    annotated = [box.area for _, _, box in kept]
+            ledger.book(_finding(annotation, box, error.reason, str(error)))
+            continue
+        same = (*corners, class_id, box.is_crowd, box.difficult)
+        if same in kept:
+            message = f"is the same as {kept[same].record}"
+            ledger.book(_finding(annotation, box, "identical box", message, outcome="merged"))
+        elif finding:
+            ledger.book(finding)
+        else:
+            ledger.boxes.kept += 1
+        kept.setdefault(same, box)
+    return _annotated(annotation, image, kept, masks, ledger), ledger
+
+
+def admit_all(
+    entries: Iterable[Entry], root: str | Path, folder: str, classes: Mapping[object, int], masks: bool = False
+) -> Iterator[tuple[AnnotatedImage | None, Ledger]]:
+    """What becomes of each entry of a reader: its image if it is one that can be used, and the account of the entry."""
+    for entry in entries:
+        if isinstance(entry, ImageAnnotation):
+            yield admit(entry, root, folder, classes, masks)
+        else:
+            yield None, account(entry)
+
+
+def account(entry: Finding | Read) -> Ledger:
+    """The ledger of what a reader says besides images."""
+    if isinstance(entry, Read):
+        return Ledger(Count(read=entry.images), Count(read=entry.boxes))
+    ledger = Ledger()
+    ledger.book(entry)
+    return ledger
+
+
+def _annotated(
+    annotation: ImageAnnotation,
+    image: ImageFile,
+    kept: Mapping[tuple[object, ...], BoxAnnotation],
+    masks: bool,
+    ledger: Ledger,
+) -> AnnotatedImage:
+    """The image with those boxes; a key of `kept` begins with the corners and the class id."""
+    corners = np.asarray([key[:4] for key in kept], np.float64).reshape(-1, 4)
+    pictures = []
+    for box in kept.values() if masks else ():
+        try:
+            pictures.append(encode_mask(box.segmentation, image.height, image.width))
+        except UnusableError as error:
+            pictures.append(b"")
+            ledger.book(_finding(annotation, box, error.reason, str(error), outcome="noted"))
     return AnnotatedImage(
         source_id=annotation.source_id,
         file_name=annotation.image,
@@ -60,69 +110,84 @@ def admit(
         height=image.height,
         width=image.width,
         boxes=corners.astype(np.float32),
-        classes=np.asarray([class_id for _, class_id, _ in kept], np.int32),
-        is_crowd=np.asarray([box.is_crowd for _, _, box in kept], np.bool_),
-        area=np.asarray([a or b for a, b in zip(annotated, area(corners), strict=True)], np.float32),
-        difficult=np.asarray([box.difficult for _, _, box in kept], np.bool_),
-    ), ledger
+        classes=np.asarray([key[4] for key in kept], np.int32),
+        is_crowd=np.asarray([box.is_crowd for box in kept.values()], np.bool_),
+        area=np.asarray([b.area or size for b, size in zip(kept.values(), area(corners), strict=True)], np.float32),
+        difficult=np.asarray([box.difficult for box in kept.values()], np.bool_),
+        masks=tuple(pictures),
+        captions=tuple(annotation.captions),
+        group=annotation.group,
+    )
+
+
+def _drop_image(annotation: ImageAnnotation, error: UnusableError, ledger: Ledger) -> None:
+    """Books an image as dropped, and each of its boxes for the same reason."""
+    ledger.book(Finding(error.reason, annotation.file, annotation.record, str(error), of="image"))
+    for box in annotation.boxes:
+        ledger.book(_finding(annotation, box, error.reason, "belongs to an image that cannot be used"))
+
+
+def _finding(annotation: ImageAnnotation, box: BoxAnnotation, reason: str, message: str, **more: object) -> Finding:
+    record = f"{annotation.record}, {box.record}"
+    return Finding(reason, annotation.file, record, message, **more)  # type: ignore[arg-type]
 
 
 def _open(annotation: ImageAnnotation, root: str | Path, folder: str) -> ImageFile:
-    """The image file, of the size the annotation was made for; raises UnusableError."""
+    """The image file, of the size the annotation was made for; raises UnusableError.
+
+    Boxes are meant for the pixels as stored. Where EXIF says that a viewer turns the image, and the annotated size is
+    the turned one, they were drawn in such a viewer: then the image is turned.
+    """
     if annotation.problem:
         raise UnusableError(*annotation.problem)
-    image = read_image(root, folder, annotation.image)
-    try:
-        tf.io.decode_image(image.encoded, channels=3, expand_animations=False)
-    except tf.errors.InvalidArgumentError as error:
-        # What training cannot decode must not get there, whatever another decoder makes of it.
-        cause = str(error).split(" [Op:")[0].rpartition("}} ")[2]
-        raise UnusableError(
-            "undecodable image", f"the image file {annotation.image} cannot be decoded ({cause})"
-        ) from error
-    height, width = annotation.height or image.height, annotation.width or image.width
-    if (height, width) != (image.height, image.width):
-        raise UnusableError(
-            "size mismatch",
-            f"the boxes are for an image of {width}x{height} pixels, but {annotation.image} has"
-            f" {image.width}x{image.height}; annotate the file that is there",
-        )
-    return image
+    if annotation.encoded is not None:
+        image = open_image(annotation.encoded, "the image in the record")
+    else:
+        image = read_image(root, folder, annotation.image)
+    stored, height, width = (image.height, image.width), annotation.height, annotation.width
+    annotated = (height or image.height, width or image.width)
+    if annotated == stored:
+        return image
+    if height and width and annotated == image.displayed_size:
+        return image.upright()
+    raise UnusableError(
+        "size mismatch",
+        f"the boxes are for an image of {annotated[1]}x{annotated[0]} pixels, but {annotation.image} has"
+        f" {image.width}x{image.height}; annotate the file that is there",
+    )
 
 
-def _corners(box: BoxAnnotation, image: ImageFile, normalised: bool) -> NDArray[np.float64] | None:
-    """The corners of a box as annotated, in pixels."""
-    if box.corners is None:
-        return None
-    sides = np.asarray([image.height, image.width] * 2 if normalised else 1.0, np.float64)
-    return np.asarray(box.corners, np.float64) * sides
-
-
-def _check(
-    box: BoxAnnotation,
-    corners: NDArray[np.float64] | None,
-    image: ImageFile,
-    classes: Mapping[object, int],
-    ledger: Ledger,
-) -> tuple[tuple[float, ...], int]:
-    """Clipped corners (yxyx pixels) and class id of a sound box, booked as kept or clipped; raises UnusableError."""
+def _class_id(box: BoxAnnotation, classes: Mapping[object, int]) -> int:
     if box.category not in classes:
         raise UnusableError("unknown category", f"category {box.category!r} is not in the label map")
-    if corners is None:
+    return classes[box.category]
+
+
+def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> tuple[tuple[float, ...], Finding | None]:
+    """The corners (yxyx pixels) inside the image, and the finding of a clipped box; raises UnusableError."""
+    if box.corners is None:
         raise UnusableError("malformed box", "the box is not given as four numbers")
+    sides = np.asarray([image.height, image.width] * 2 if annotation.normalised else 1.0, np.float64)
+    corners = np.asarray(box.corners, np.float64) * sides
     shown = f"box (ymin, xmin, ymax, xmax) = ({', '.join(f'{c:g}' for c in corners)})"
     if not np.isfinite(corners).all():
         raise UnusableError("non-finite box", f"{shown} is not finite")
     if (corners[2:] <= corners[:2]).any():
         raise UnusableError("zero-area box", f"{shown} has no area")
     clipped = clip(corners, image.height, image.width)
+    size = f"{image.width}x{image.height} pixels"
     if (clipped[2:] <= clipped[:2]).any():
-        size = f"{image.width}x{image.height}"
-        raise UnusableError("box outside image", f"{shown} lies outside the image of {size} pixels")
+        raise UnusableError("box outside image", f"{shown} lies outside the image of {size}")
     if (clipped[2:].astype(np.float32) <= clipped[:2].astype(np.float32)).any():
         raise UnusableError("zero-area box", f"{shown} has an area below the precision of float32")
-    if np.abs(clipped - corners).max() > ROUNDING:
-        ledger.boxes.clipped += 1
-    else:
-        ledger.boxes.kept += 1
-    return tuple(clipped), classes[box.category]
+    if np.abs(clipped - corners).max() <= ROUNDING:
+        return tuple(clipped), None
+    left = _fraction(clipped, corners)
+    message = f"{shown} crosses the border of {size}; {left:.1%} of it is left"
+    return tuple(clipped), _finding(annotation, box, "over the border", message, outcome="clipped", kept=left)
+
+
+def _fraction(clipped: NDArray[np.float64], corners: NDArray[np.float64]) -> float:
+    """The part of the area that is left, free of the overflow of huge sides."""
+    sides = (clipped[2:] - clipped[:2]) / (corners[2:] / 2 - corners[:2] / 2) / 2
+    return float(np.prod(sides))

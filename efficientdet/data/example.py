@@ -25,7 +25,9 @@ class AnnotatedImage:
     file, unchanged. image_format: `jpeg` or `png`. height, width: pixels, from the file itself.
     boxes `[n, 4]` float32 yxyx pixels, 0-based and continuous; classes `[n]` int32 contiguous ids from 1;
     is_crowd `[n]` bool; area `[n]` float32 pixels (COCO: of the segmentation); difficult `[n]` bool
-    (VOC's flag, carried but not acted upon: such objects train and count like any other).
+    (VOC's flag, carried but not acted upon: such objects train and count like any other). masks: PNG of each
+    object's pixels, empty for one without, and none at all where masks were not asked for. captions: sentences about
+    the image. group: what the image belongs with.
     """
 
     source_id: str
@@ -39,18 +41,53 @@ class AnnotatedImage:
     is_crowd: NDArray[np.bool_]
     area: NDArray[np.float32]
     difficult: NDArray[np.bool_]
+    masks: tuple[bytes, ...] = field(default=(), repr=False)
+    captions: tuple[str, ...] = ()
+    group: str | None = None
 
 
 def to_example(image: AnnotatedImage, label_map: LabelMap) -> tf.train.Example:
     """The record of an image. Boxes are divided by its size; without objects the lists are empty, not absent."""
+    example = tf.train.Example(features=tf.train.Features(feature=_described(image, label_map)))
+    example.features.feature["image/encoded"].bytes_list.value.append(image.encoded)
+    return example
+
+
+def serialise(image: AnnotatedImage, label_map: LabelMap) -> bytes:
+    """The bytes of `to_example`'s record, with one copy of the image instead of three."""
+    features = tf.train.Features(feature=_described(image, label_map)).SerializeToString(deterministic=True)
+    value = _field(1, len(image.encoded))
+    feature = _field(1, len(value) + len(image.encoded))
+    name = _field(1, len(_ENCODED)) + _ENCODED
+    content = len(value) + len(image.encoded)
+    entry = name + _field(2, len(feature) + content) + feature + value
+    entry = _field(1, len(entry) + len(image.encoded)) + entry
+    return b"".join((_field(1, len(features) + len(entry) + len(image.encoded)), features, entry, image.encoded))
+
+
+_ENCODED = b"image/encoded"
+
+
+def _field(number: int, length: int) -> bytes:
+    """The head of a length-delimited field in protobuf's wire format."""
+    head = bytearray([number << 3 | 2])
+    while length > 0x7F:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return bytes(head)
+
+
+def _described(image: AnnotatedImage, label_map: LabelMap) -> dict[str, tf.train.Feature]:
+    """All features but the image's bytes."""
     size = np.asarray([image.height, image.width] * 2, np.float64)
     ymin, xmin, ymax, xmax = (image.boxes.reshape(-1, 4) / size).T
     features = {
-        "image/encoded": _bytes([image.encoded]),
         "image/format": _bytes([image.image_format.encode()]),
         "image/height": _ints([image.height]),
         "image/width": _ints([image.width]),
-        "image/filename": _bytes([image.file_name.encode()]),
+        # Names of files may hold bytes that are not UTF-8, which Python keeps as surrogates.
+        "image/filename": _bytes([image.file_name.encode(errors="surrogateescape")]),
         "image/source_id": _bytes([image.source_id.encode()]),
         "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
         "image/object/bbox/ymin": _floats(ymin),
@@ -63,7 +100,12 @@ def to_example(image: AnnotatedImage, label_map: LabelMap) -> tf.train.Example:
         "image/object/area": _floats(image.area),
         "image/object/difficult": _ints(image.difficult),
     }
-    return tf.train.Example(features=tf.train.Features(feature=features))
+    optional = {
+        "image/object/mask": image.masks,
+        "image/caption": [caption.encode() for caption in image.captions],
+        "image/group": [image.group.encode()] if image.group else [],
+    }
+    return features | {name: _bytes(values) for name, values in optional.items() if values}
 
 
 def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:

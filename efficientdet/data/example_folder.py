@@ -15,9 +15,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from efficientdet.data import ledger as ledger_file
-from efficientdet.data.admission import admit
-from efficientdet.data.annotation import ImageAnnotation
-from efficientdet.data.example import to_example
+from efficientdet.data.admission import admit_all
+from efficientdet.data.annotation import Entry, ImageAnnotation, Read
+from efficientdet.data.example import serialise
 from efficientdet.data.fingerprint import fingerprint
 from efficientdet.data.image_file import UnusableError, locate
 from efficientdet.data.ledger import Finding, Ledger
@@ -39,7 +39,7 @@ class Source:
     to `root`. label_map: the classes; `by_name` says whether the annotations call them by name or by category id.
     """
 
-    entries: Sequence[ImageAnnotation | Finding]
+    entries: Sequence[Entry]
     root: str | Path
     image_folder: str
     label_map: LabelMap
@@ -57,7 +57,7 @@ class Source:
             return self
         logger.info("%d of %d images are read, as asked", limit, len(images))
         strays = [entry for entry in self.entries if isinstance(entry, Finding)]
-        return replace(self, entries=[*strays, *images[:limit]])
+        return replace(self, entries=_counted([*strays, *images[:limit]]))
 
     def without_difficult(self) -> Source:
         """The source without objects marked as difficult, whose number is logged."""
@@ -68,7 +68,12 @@ class Source:
                 count += len(entry.boxes) - len(kept)
                 entries[i] = replace(entry, boxes=kept)
         logger.info("%d difficult objects left out, as asked", count)
-        return replace(self, entries=entries)
+        return replace(self, entries=_counted(entries))
+
+    @property
+    def classes(self) -> dict[object, int]:
+        """Class ids by what the annotations call a category."""
+        return {label.name if self.by_name else label.category_id: label.id for label in self.label_map}
 
     def key(self, *others: object) -> str:
         """A hash of all that the examples depend on, the bytes of the images and `others` included."""
@@ -129,16 +134,27 @@ def write_examples(source: Source, folder: Path, shards: int, max_bad_fraction: 
     ledger, refused = Ledger(), folder.with_name(f"{folder.name}-refused.json")
     images = sum(isinstance(entry, ImageAnnotation) for entry in source.entries)
     with new_example_folder(folder, source.label_map, max(1, min(shards, images)), key) as writer:
-        for record, account in _examples(source):
+        for image, account in admit_all(source.entries, source.root, source.image_folder, source.classes):
             ledger += account
-            if record:
-                writer.write(record)
+            if image:
+                writer.write(serialise(image, source.label_map))
         text = ledger_file.to_json({folder.name: ledger})
         refused.write_text(text, encoding="utf-8")
+        ledger.require_balance(folder.name)
         ledger.require(folder.name, max_bad_fraction, str(refused))
         refused.replace(writer.folder / ledger_file.FILE_NAME)
     lossless = not (ledger.images.dropped or ledger.boxes.dropped)
-    logger.log(logging.INFO if lossless else logging.WARNING, "%s: %s", folder, _sums(ledger))
+    logger.log(logging.INFO if lossless else logging.WARNING, "%s: %s", folder, ledger)
+
+
+def _counted(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries, with the count of what is among them in place of the reader's."""
+    kept = [entry for entry in entries if not isinstance(entry, Read)]
+    images = [entry for entry in kept if isinstance(entry, ImageAnnotation)]
+    others = [entry for entry in kept if isinstance(entry, Finding) and entry.outcome != "noted"]
+    of_images = sum(entry.of == "image" for entry in others)
+    boxes = sum(len(entry.boxes) for entry in images) + len(others) - of_images
+    return [*kept, Read(len(images) + of_images, boxes)]
 
 
 def is_current(folder: Path, key: str) -> bool:
@@ -163,28 +179,3 @@ def _info(folder: Path) -> tuple[int, str] | None:
         return int(info["size"]), str(info["key"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: is damaged ({error}); remove the folder to have it made anew") from error
-
-
-def _examples(source: Source) -> Iterator[tuple[bytes | None, Ledger]]:
-    """Per entry its serialised example, if it can be used, and what became of it."""
-    labels = source.label_map
-    classes: dict[object, int] = {label.name if source.by_name else label.category_id: label.id for label in labels}
-    for entry in source.entries:
-        if isinstance(entry, Finding):
-            ledger = Ledger()
-            ledger.drop_box(entry)
-            yield None, ledger
-        else:
-            image, ledger = admit(entry, source.root, source.image_folder, classes)
-            yield to_example(image, labels).SerializeToString() if image else None, ledger
-
-
-def _sums(ledger: Ledger) -> str:
-    """The ledger in one line, with the first record that was dropped."""
-    parts = []
-    for kind, count in (("images", ledger.images), ("boxes", ledger.boxes)):
-        dropped = "".join(f", {number} dropped as {reason}" for reason, number in count.dropped.most_common())
-        clipped = f", {count.clipped} clipped" if count.clipped else ""
-        parts.append(f"{count.kept + count.clipped} of {count.read} {kind} kept{clipped}{dropped}")
-    first = f"; first: {ledger.findings[0]}" if ledger.findings else ""
-    return "; ".join(parts) + first

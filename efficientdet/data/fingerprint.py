@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from efficientdet.data.annotation import ImageAnnotation
-from efficientdet.data.coco import read_coco
+from efficientdet.data.coco import coco_images
 from efficientdet.data.image_file import UnusableError, locate
 from efficientdet.data.voc import IMAGE_FOLDER, image_set_file, read_voc, voc_root
 from efficientdet.errors import DataError
@@ -30,7 +30,7 @@ def coco_fingerprint(input_base: str | Path, splits: Mapping[str, str], image_fo
         for path in expand(input_base, pattern):
             paths.add(path)
             try:
-                images = [entry.image for entry in read_coco([path]) if isinstance(entry, ImageAnnotation)]
+                images = list(coco_images(path))
                 for found in expand(input_base, folder):
                     paths.update(_inside(input_base, found, images))
             except DataError:
@@ -52,6 +52,8 @@ def voc_fingerprint(input_base: str | Path, splits: Mapping[str, str]) -> str:
             root = voc_root(image_set)
             try:
                 for entry in read_voc(image_set):
+                    if not isinstance(entry, ImageAnnotation):
+                        continue
                     paths.update(_inside(input_base, root / IMAGE_FOLDER, [entry.image]))
                     paths.update(_inside(input_base, root / "Annotations", [Path(entry.file).name]))
             except DataError:

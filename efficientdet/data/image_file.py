@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+import stat
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from efficientdet.data.image_structure import JPEG_START, PNG_START, image_structure
 from efficientdet.errors import DataError
 
+MOST_BYTES = 1 << 28
+"""256 MiB; what is larger is no photograph, and would not fit into one tf.train.Example beside others."""
+MOST_PIXELS = 100_000_000
+"""300 MB decoded. A PNG of a hundred kilobytes can say that it is larger: a decompression bomb."""
+TURNED_QUALITY = 95
 # MPO is a JPEG with further pictures appended, as many cameras write it; decoders read the first.
-FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
+_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
+_CONVERTED = ("WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 class UnusableError(DataError):
@@ -24,15 +32,37 @@ class UnusableError(DataError):
 
 @dataclass(frozen=True)
 class ImageFile:
-    """The unchanged bytes of an image file, its format (`jpeg` or `png`) and its size in pixels as stored.
+    """An image as the examples hold it.
 
-    An EXIF orientation is not applied, neither here nor by the decoder of the training.
+    encoded: the unchanged bytes of the file, unless `notes` say otherwise. image_format: `jpeg` or `png`. height,
+    width: pixels as stored. orientation: EXIF's, 1 to 8; decoders of training do not apply it. notes: (reason,
+    sentence) of what was changed.
     """
 
     encoded: bytes = field(repr=False)
     image_format: str
     height: int
     width: int
+    orientation: int = 1
+    notes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def displayed_size(self) -> tuple[int, int]:
+        """Height and width as a viewer shows it that applies the EXIF orientation."""
+        return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
+
+    def upright(self) -> ImageFile:
+        """The image as a viewer shows it, encoded anew; raises UnusableError where it cannot be decoded."""
+        try:
+            turned = ImageOps.exif_transpose(Image.open(io.BytesIO(self.encoded), formats=list(_FORMATS)))
+            kept = {"quality": TURNED_QUALITY} if self.image_format == "jpeg" else {}
+            encoded = _encode(turned, self.image_format, **kept)
+        except Exception as error:  # Decoders raise any type on damaged bytes.
+            raise UnusableError("undecodable image", f"the image cannot be decoded ({error})") from error
+        message = f"is stored in EXIF orientation {self.orientation} and was annotated upright; it was turned"
+        notes = (*self.notes, ("turned upright", message))
+        height, width = self.displayed_size
+        return replace(self, encoded=encoded, height=height, width=width, orientation=1, notes=notes)
 
 
 def locate(root: str | Path, *parts: str) -> Path:
@@ -52,23 +82,85 @@ def locate(root: str | Path, *parts: str) -> Path:
 
 
 def read_image(root: str | Path, folder: str, name: str) -> ImageFile:
-    """Reads `root`/`folder`/`name` and decodes it once to prove it whole.
+    """Reads `root`/`folder`/`name`, as `open_image` does its bytes.
 
-    Raises UnusableError as `locate` does, or with reason `missing image file` or `undecodable image`.
+    Raises UnusableError as `locate` and `open_image` do, or with reason `missing image file` or `too large`.
     """
     path = locate(root, folder, name)
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnusableError("missing image file", f"the image file {path} is not a regular file")
+        if status.st_size > MOST_BYTES:
+            raise UnusableError("too large", f"the image file {path} has {status.st_size} bytes, above {MOST_BYTES}")
         encoded = path.read_bytes()
     except OSError as error:
         cause = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise UnusableError("missing image file", f"the image file {path} {cause}") from error
+    return open_image(encoded, f"the image file {path}")
+
+
+def open_image(encoded: bytes, shown: str) -> ImageFile:
+    """An image that training can decode; most are not decoded to know that.
+
+    JPEG and PNG stay as they are, CMYK, 16-bit and palettes included, of which TensorFlow makes 8-bit colour. WebP,
+    GIF, BMP, TIFF and PPM become PNG without loss, of an animation the first picture.
+
+    Raises UnusableError, naming the image as `shown`, with reason `undecodable image` or `too large`.
+    """
+    known = image_structure(encoded)
+    if known and known.usual and known.height * known.width:
+        _check_size(known.height, known.width, shown)
+        return ImageFile(encoded, known.image_format, known.height, known.width, known.orientation)
+    ours = encoded.startswith((JPEG_START, PNG_START))
     try:
-        image = Image.open(io.BytesIO(encoded), formats=["JPEG", "PNG"])
+        # PIL's own limit would warn, or raise before ours.
+        image = Image.open(io.BytesIO(encoded), formats=list(_FORMATS) if ours else _CONVERTED)
         width, height = image.size
-        # A JPEG is decoded at an eighth of its size: all of its data is read, at two thirds of the cost.
-        image.draft(None, (max(width // 8, 1), max(height // 8, 1)))
-        image.load()
+        _check_size(height, width, shown)
+        if not ours:
+            return _convert(image, shown)
+        _decode(encoded)
+    except UnusableError:
+        raise
     except Exception as error:  # Decoders raise any type on damaged bytes.
-        cause = "not a JPEG or PNG image" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise UnusableError("undecodable image", f"the image file {path} cannot be decoded ({cause})") from error
-    return ImageFile(encoded, FORMATS[str(image.format)], height, width)
+        kinds = "a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM image"
+        cause = f"not {kinds}" if isinstance(error, UnidentifiedImageError) else _cause(error)
+        raise UnusableError("undecodable image", f"{shown} cannot be decoded ({cause})") from error
+    orientation = known.orientation if known else 1
+    return ImageFile(encoded, _FORMATS[str(image.format)], height, width, orientation)
+
+
+def _check_size(height: int, width: int, shown: str) -> None:
+    if height * width > MOST_PIXELS:
+        raise UnusableError("too large", f"{shown} has {width}x{height} pixels, above {MOST_PIXELS} in all")
+
+
+def _convert(image: Image.Image, shown: str) -> ImageFile:
+    """Its first picture as PNG."""
+    kind, pictures = image.format, getattr(image, "n_frames", 1)
+    orientation = image.getexif().get(0x0112, 1)
+    encoded = _encode(image.convert("RGB"), "png")
+    notes = [("converted image", f"is {kind}, and was converted to PNG")]
+    if pictures > 1:
+        notes.append(("animation", f"is an animation of {pictures} pictures, of which the first was taken"))
+    known = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+    return ImageFile(encoded, "png", image.height, image.width, known, tuple(notes))
+
+
+def _encode(image: Image.Image, image_format: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format.upper(), **options)
+    return buffer.getvalue()
+
+
+def _decode(encoded: bytes) -> None:
+    """Decodes as training does: what it cannot read must not get there, whatever another decoder makes of it."""
+    import tensorflow as tf
+
+    tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+
+def _cause(error: Exception) -> str:
+    """A decoder's message, of TensorFlow's the part that is for people."""
+    return str(error).split(" [Op:")[0].rpartition("}} ")[2]

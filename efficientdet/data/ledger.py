@@ -35,6 +35,12 @@ class Finding:
     of: Literal["image", "box"] = "box"
     kept: float | None = None
 
+    def __post_init__(self) -> None:
+        # What a data set calls its files need not be text; what is shown and written must be.
+        for name in ("file", "record", "message"):
+            shown = getattr(self, name).encode("utf-8", "backslashreplace").decode()
+            object.__setattr__(self, name, shown.replace("\0", "\\0"))
+
     def __str__(self) -> str:
         return f"{self.file}, {self.record}: {self.message}"
 

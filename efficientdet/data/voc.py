@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.parsers import expat
 
-from efficientdet.data.annotation import BoxAnnotation, ImageAnnotation
+from efficientdet.data.annotation import BoxAnnotation, Entry, ImageAnnotation, Read
 from efficientdet.data.image_file import UnusableError, locate
 from efficientdet.errors import DataError
 from efficientdet.label_map import LabelMap
 
 IMAGE_FOLDER, ANNOTATION_FOLDER = "JPEGImages", "Annotations"
+MOST_BYTES = 1 << 24
+"""Of one XML: some 50,000 objects. It is held in memory as a whole."""
+MOST_LEVELS = 100
 
 
 def voc_label_map(image_sets: Iterable[str | Path], classes: Iterable[str] | None = None) -> LabelMap:
@@ -25,14 +29,15 @@ def voc_label_map(image_sets: Iterable[str | Path], classes: Iterable[str] | Non
         _stems(image_set)
     if classes is not None:
         return LabelMap.from_names(classes)
-    images = (image for image_set in image_sets for image in read_voc(image_set))
+    entries = (entry for image_set in image_sets for entry in read_voc(image_set))
+    images = (entry for entry in entries if isinstance(entry, ImageAnnotation))
     names = {str(box.category) for image in images for box in image.boxes if box.category}
     if not names:
         raise DataError(f"{image_sets[0]}: the annotations of its images name no object at all; check the folder")
     return LabelMap.from_names(sorted(names))
 
 
-def read_voc(image_set: str | Path) -> Iterator[ImageAnnotation]:
+def read_voc(image_set: str | Path) -> Iterator[Entry]:
     """Every image of an image set with its objects, in the order of the list.
 
     Args:
@@ -40,27 +45,35 @@ def read_voc(image_set: str | Path) -> Iterator[ImageAnnotation]:
         anything after it (the -1, 0, 1 of VOC's per-class lists) is ignored.
 
     The image is JPEGImages/FILENAME as the XML says, or STEM.jpg where it says nothing. An image whose XML
-    is missing, does not parse or leads out of the folder comes with a `problem`. Raises DataError when the
-    list is missing or empty.
+    is missing, does not parse or leads out of the folder comes with a `problem`, and so does one whose XML names the
+    image of another. Raises DataError when the list is missing or empty.
     """
     return read_annotations(voc_root(image_set), ANNOTATION_FOLDER, _stems(image_set), str(image_set))
 
 
-def read_annotations(root: str | Path, folder: str, stems: Iterable[str], listed: str) -> Iterator[ImageAnnotation]:
+def read_annotations(root: str | Path, folder: str, stems: Iterable[str], listed: str) -> Iterator[Entry]:
     """The images of `stems`, each with the objects of its XML in `root`/`folder`, as `read_voc` gives them.
 
     `listed` is where the stems come from, to be named when one comes twice.
     """
     seen: set[str] = set()
+    owners: dict[str, str] = {}
+    images = boxes = 0
     for stem in stems:
         file, record = f"{Path(root, folder, stem)}.xml", f"image {stem}"
         try:
             if stem in seen:
                 raise UnusableError("duplicate image id", f"{stem} is listed twice in {listed}")
             seen.add(stem)
-            yield _image(file, record, stem, _parse(locate(root, folder, f"{stem}.xml")))
+            entry = _image(file, record, stem, _parse(locate(root, folder, f"{stem}.xml")))
+            if owners.setdefault(entry.image, stem) != stem:
+                message = f"names the same file {entry.image} as {owners[entry.image]}; give each image one XML"
+                entry = replace(entry, problem=("same file", message))
         except UnusableError as error:
-            yield ImageAnnotation(file, record, stem, f"{stem}.jpg", problem=(error.reason, str(error)))
+            entry = ImageAnnotation(file, record, stem, f"{stem}.jpg", problem=(error.reason, str(error)))
+        images, boxes = images + 1, boxes + len(entry.boxes)
+        yield entry
+    yield Read(images, boxes)
 
 
 def image_set_file(name: str) -> str:
@@ -74,10 +87,11 @@ def voc_root(image_set: str | Path) -> Path:
 
 
 def _stems(image_set: str | Path) -> list[str]:
+    """The first words of the lines; bytes that are not UTF-8 stay as they are in names of files."""
     try:
-        lines = Path(image_set).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        cause = "not found" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        lines = Path(image_set).read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    except OSError as error:
+        cause = "not found" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise DataError(f"{image_set}: image set {cause}; give a list as in ImageSets/Main/train.txt") from error
     stems = [line.split()[0] for line in lines if line.strip()]
     if not stems:
@@ -87,26 +101,46 @@ def _stems(image_set: str | Path) -> list[str]:
 
 def _parse(path: Path) -> ElementTree.Element:
     """The root element of an annotation; raises UnusableError. Entities, and with them XML bombs, are refused."""
+    tree, depth = ElementTree.TreeBuilder(), 0
 
     def refuse(*_: object) -> None:
         raise UnusableError("unparsable XML", "the XML declares an entity, which no VOC annotation needs")
 
-    tree = ElementTree.TreeBuilder()
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > MOST_LEVELS:
+            raise UnusableError("unparsable XML", f"the XML is nested more than {MOST_LEVELS} levels deep")
+        tree.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        tree.end(tag)
+
     parser = expat.ParserCreate()
     parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = tree.start
-    parser.EndElementHandler = tree.end
-    parser.CharacterDataHandler = tree.data
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, tree.data
     try:
-        parser.Parse(path.read_bytes(), True)
-    except OSError as error:
-        raise UnusableError("missing annotation file", f"the annotation file {path} cannot be read") from error
+        parser.Parse(_read(path), True)
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise UnusableError("unparsable XML", f"the XML does not parse ({error})") from error
     root = tree.close()
     if root.tag != "annotation":
         raise UnusableError("unparsable XML", f"the XML holds <{root.tag}>, not <annotation>")
     return root
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of an XML; raises UnusableError."""
+    try:
+        if not path.is_file():
+            raise UnusableError("missing annotation file", f"the annotation file {path} does not exist")
+        if path.stat().st_size > MOST_BYTES:
+            raise UnusableError("unparsable XML", f"the XML has more than {MOST_BYTES} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnusableError("missing annotation file", f"the annotation file {path} cannot be read") from error
 
 
 def _image(file: str, record: str, stem: str, annotation: ElementTree.Element) -> ImageAnnotation:

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from efficientdet.data.admission import admit
-from efficientdet.data.annotation import ImageAnnotation
+from efficientdet.data.admission import admit_all
 from efficientdet.data.coco import coco_label_map, read_coco
 from efficientdet.data.demo import write_demo_data
 from efficientdet.data.example import AnnotatedImage
@@ -57,15 +56,10 @@ def read(coco: Path) -> Callable[[], Read]:
     def run() -> Read:
         path = coco / ANNOTATIONS
         classes = {label.category_id: label.id for label in coco_label_map([path])}
-        images, ledger = [], Ledger()
-        for entry in read_coco([path]):
-            if isinstance(entry, ImageAnnotation):
-                image, account = admit(entry, coco, "train", classes)
-                images += [image] if image else []
-                ledger += account
-            else:
-                ledger.drop_box(entry)
-        return images, ledger
+        admitted = list(admit_all(read_coco([path]), coco, "train", classes))
+        ledger = sum((ledger for _, ledger in admitted), Ledger())
+        ledger.require_balance("train")
+        return [image for image, _ in admitted if image], ledger
 
     return run
 
@@ -95,8 +89,10 @@ def read_set(voc: Path) -> Callable[[], Read]:
     def run() -> Read:
         image_set = voc / "ImageSets/Main/train.txt"
         classes = {label.name: label.id for label in voc_label_map([image_set])}
-        admitted = [admit(entry, voc, "JPEGImages", classes) for entry in read_voc(image_set)]
-        return [image for image, _ in admitted if image], sum((ledger for _, ledger in admitted), Ledger())
+        admitted = list(admit_all(read_voc(image_set), voc, "JPEGImages", classes))
+        ledger = sum((ledger for _, ledger in admitted), Ledger())
+        ledger.require_balance("train")
+        return [image for image, _ in admitted if image], ledger
 
     return run
 
