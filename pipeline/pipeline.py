@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from tfx.components import SchemaGen
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
 
-import schemas
 from components.evaluator import Evaluator
 from components.example_gen import CocoExampleGen, VocExampleGen
 from components.example_validator import ExampleValidator
 from components.exporter import Exporter
+from components.import_schema_gen import ImportSchemaGen
 from components.pusher import Pusher
 from components.statistics_gen import StatisticsGen
 from components.trainer import detector_trainer
@@ -116,7 +115,7 @@ def check_examples(config: PipelineConfig, examples: BaseChannel, baseline: str)
     statistics_gen = StatisticsGen(examples=examples, fingerprint=code_fingerprint())
     statistics = statistics_gen.outputs["statistics"]
     if config.schema_source == "imported":
-        schema_gen: BaseComponent = ImportSchemaGen(schema_file=str(schemas.path("detection.pbtxt")))
+        schema_gen: BaseComponent = ImportSchemaGen()
     else:
         schema_gen = SchemaGen(statistics=statistics, infer_feature_shape=False)
     validator = ExampleValidator(
