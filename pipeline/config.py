@@ -15,6 +15,7 @@ from efficientdet.errors import ConfigError, RegistryError
 from efficientdet.registry import CHAMPION, check_alias, check_name
 from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
+from efficientdet.validation import Validation
 
 
 def _checked(check: Callable[[str], object]) -> Callable[[str], str]:
@@ -134,6 +135,7 @@ class PipelineConfig(Settings):
     schema_source: Literal["imported", "inferred"] = Field(
         "imported", description="The product's schema of detection records, or one inferred from statistics."
     )
+    validation: Validation = Field(default_factory=Validation)
     detector: Config = Field(default_factory=Config)
     tuning: Tuning = Field(default_factory=Tuning)
     blessing: Bounds = Field(default_factory=Bounds)

@@ -50,6 +50,8 @@ def test_overrides_reach_every_group(tmp_path: Path):
         ({"registry": {"name": "tiny", "alias": "latest"}}, "registry.alias='latest'"),
         ({"blessing": {"min_ap": 0.3}}, "did you mean blessing.min_"),
         ({"blessing": {"min_int8_ap": 30}}, "less than or equal to 1"),
+        ({"validation": {"max_drift": 2}}, "validation.max_drift=2"),
+        ({"validation": {"fail_on": "anything"}}, "validation.fail_on='anything'"),
         ({"tuning": {"trials": 2, "learning_rate": [1, 0.1]}}, "tuning.learning_rate=[1, 0.1]"),
         ({"tuning": {"trials": 2, "learning_rat": None}}, "did you mean tuning.learning_rate"),
         (

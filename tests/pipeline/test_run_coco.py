@@ -58,6 +58,9 @@ def test_the_summary_accounts_for_everything(first):
         assert 0 <= summary["metrics"][variant]["AP"] <= 1
         assert len(summary["metrics"][variant]) == 12
     assert summary["model"] == {"name": "tiny", "version": "1", "alias": "champion"}
+    assert summary["data"]["anomalies"] == []
+    assert summary["data"]["note"] == "no baseline: there is no champion yet"
+    assert all(0 <= distance <= 1 for distance in summary["data"]["skew"]["eval"].values())
 
 
 def test_the_pulled_tflite_detects_without_tensorflow(first, coco_job, efficientdet, tmp_path):
