@@ -51,5 +51,5 @@ def data_fingerprint(source: SourceConfig) -> str:
     if "://" in source.path:
         return ""
     if source.format == "coco":
-        return coco_fingerprint(source.path, source.splits, source.images)
+        return coco_fingerprint(source.path, source.splits, source.images, source.captions)
     return voc_fingerprint(source.path, source.splits)

@@ -96,6 +96,11 @@ def example_gen(source: SourceConfig, data: str) -> BaseComponent:
             image_folders=source.images,
             max_bad_fraction=source.max_bad_fraction,
             fingerprint=data + code_fingerprint(),
+            captions=source.captions,
+            masks=source.masks,
+            group_by=source.group_by,
+            group_pattern=source.group_pattern,
+            divide=source.divide,
         )
     return VocExampleGen(
         input_base=source.path,
@@ -103,6 +108,8 @@ def example_gen(source: SourceConfig, data: str) -> BaseComponent:
         classes=list(source.classes) if source.classes else None,
         max_bad_fraction=source.max_bad_fraction,
         fingerprint=data + code_fingerprint(),
+        group_pattern=source.group_pattern,
+        divide=source.divide,
     )
 
 

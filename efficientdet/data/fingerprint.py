@@ -16,15 +16,21 @@ from efficientdet.data.voc import IMAGE_FOLDER, image_set_file, read_voc, voc_ro
 from efficientdet.errors import DataError
 
 
-def coco_fingerprint(input_base: str | Path, splits: Mapping[str, str], image_folders: Mapping[str, str]) -> str:
+def coco_fingerprint(
+    input_base: str | Path,
+    splits: Mapping[str, str],
+    image_folders: Mapping[str, str],
+    captions: Mapping[str, str] | None = None,
+) -> str:
     """Of the annotation files and every image they list.
 
     Args:
       input_base: the data folder.
       splits: per split the annotation file, relative to `input_base`; globs and `{SPAN}` match all they can.
       image_folders: per split the image folder. It is hashed whole when the annotation file does not parse.
+      captions: per split the captions file.
     """
-    paths: set[Path] = set()
+    paths = {path for pattern in (captions or {}).values() for path in expand(input_base, pattern)}
     for split, pattern in splits.items():
         folder = image_folders[split]
         for path in expand(input_base, pattern):
