@@ -24,7 +24,7 @@ from efficientdet.check.spill import Spill, storable
 
 MAX_DISTANCE = 7  # of 64 bits; unlike photographs differ in 9 and more, those encoded again in 6 and fewer
 LEAST_CORRELATION = 0.95
-FLAT = 2.0  # grey levels: standard deviation of a thumbnail that shows nothing, and how far two such may differ
+FLAT = 2.0  # grey levels: deviation within a thumbnail that shows nothing, and how far two such may differ
 THUMBNAIL = 16
 WORDS = 4
 CANDIDATES = 256  # looked at for each word; only images with next to nothing on them have more
@@ -123,10 +123,10 @@ class DuplicateIndex:
 
 
 def alike(one: Thumbnail, other: Thumbnail) -> bool:
-    """Whether two thumbnails of equal size correlate, or show nothing at the same brightness."""
+    """Whether two thumbnails of equal size correlate; of those that show nothing, whether they are equally bright."""
     a, b = (thumbnail.astype(np.float64).ravel() for thumbnail in (one, other))
-    if max(a.std(), b.std()) <= FLAT:
-        return bool(abs(a.mean() - b.mean()) <= FLAT)
+    if min(a.std(), b.std()) <= FLAT:
+        return bool(np.abs(a - b).mean() <= FLAT)
     covariance = ((a - a.mean()) * (b - b.mean())).mean()
     return bool(covariance >= LEAST_CORRELATION * a.std() * b.std())
 

@@ -99,6 +99,8 @@ def _require_room(folder: Path, splits: Sequence[Split]) -> None:
         if split.form == "examples":
             remedy = "mend the annotations and generate the examples again"
             raise DataError(f"{split.source}: shards are not mended with --fix; {remedy}")
+        if split.source.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"--fix={folder}: holds the input {split.source}; name another folder")
         names += [split.source.name] if split.form == "coco" else ["Annotations", "ImageSets"]
     for name in names:
         if (folder / name).exists():

@@ -18,6 +18,7 @@ from efficientdet.check.problem import SEVERITIES
 from efficientdet.check.report import Case, Report
 from efficientdet.config import Config
 
+CLASSES = 20  # shown at once, those with most boxes
 STYLE = """
 :root { --ink: #1c2430; --soft: #667085; --line: #e4e7ec; --bar: #4c78a8; --bad: #d92d20; --warn: #b54708; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1120px; margin: 2rem auto; padding: 0 1rem; }
@@ -59,7 +60,7 @@ def to_html(report: Report, config: Config, anchors: NDArray[np.floating]) -> st
 
 
 def _summary(report: Report) -> str:
-    counts = ", ".join(f'<span class="{kind}">{report.count(kind)} {kind}s</span>' for kind in SEVERITIES)
+    counts = ", ".join(f'<span class="{kind}">{kind}s {report.count(kind)}</span>' for kind in SEVERITIES)
     boxes = sum(report.boxes_by_name().values())
     return f"<p>{report.images} images, {boxes} boxes to train on. Findings: {counts}.</p>"
 
@@ -104,7 +105,13 @@ def _classes(report: Report) -> str:
         boxes = [report.splits[name].classes.boxes[label.id] for name in names]
         rows.append([escape(label.name), bar, *boxes, sum(s.classes.images[label.id] for s in report.splits.values())])
     header = ["class", "boxes", *(f"in {escape(name)}" for name in names), "images with it"]
-    return "<h2>Classes</h2>" + _table(header, rows)
+    rest = rows[CLASSES:]
+    more = (
+        f"<details><summary>{len(rest)} classes with fewer boxes</summary>{_table(header, rest)}</details>"
+        if rest
+        else ""
+    )
+    return f"<h2>Classes</h2>{_table(header, rows[:CLASSES])}{more if rest else ''}"
 
 
 def _boxes(report: Report, anchors: NDArray[np.floating]) -> str:
@@ -146,7 +153,7 @@ def _chart(title: str, histogram: LogHistogram, ticks: Sequence[int] | NDArray[n
             text = f"{edge:g}" if edge >= 1 else f"1/{1 / edge:g}"
             parts.append(f'<text x="{left + i * width}" y="{height + 24}" text-anchor="middle">{text}</text>')
     axis = f'<rect x="{left}" y="{height}" width="{total - 2 * left}" height="1"/>'
-    svg = f'<svg width="{total + 16}" height="{height + 30}" viewBox="-8 0 {total + 16} {height + 30}">'
+    svg = f'<svg width="{total + 40}" height="{height + 30}" viewBox="-20 0 {total + 40} {height + 30}">'
     return f"<div><p>{escape(title)}</p>{svg}{''.join(parts)}{axis}</svg></div>"
 
 

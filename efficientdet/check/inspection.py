@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -129,10 +129,14 @@ class _Inspection:
         for box in annotation.boxes if strange else ():
             if f"{annotation.record}, {box.record}" in strange:
                 self._counts.classes.add_strange(box.category)
+        of_case: dict[str, list[Finding]] = {}
         for finding in findings:
             case = self._report.add(self._split.name, finding)
+            of_case.setdefault(case.problem.code, []).append(finding)
+        for code, found in of_case.items():
+            case = self._report.cases[code]
             if self._pictures and case.wants_picture:
-                self._picture(case.pictures, finding, annotation, image)
+                case.pictures.append(self._picture(found, annotation, image))
 
     def _repeated_ids(self, annotation: ImageAnnotation) -> Iterator[Finding]:
         """What shares its id, or an image's id in shards, with an earlier record of the split."""
@@ -169,13 +173,15 @@ class _Inspection:
             case.pictures.append(Picture(tuple(jpeg for jpeg in shown if jpeg), f"{annotation.record}: {said}"))
 
     def _picture(
-        self, pictures: list[Picture], finding: Finding, annotation: ImageAnnotation, image: AnnotatedImage | None
-    ) -> None:
+        self, findings: Sequence[Finding], annotation: ImageAnnotation, image: AnnotatedImage | None
+    ) -> Picture:
+        """The image with what one problem is about."""
         encoded = image.encoded if image is not None else self._encoded(annotation)
         sides = (image.height, image.width) if image is not None else (annotation.height or 1, annotation.width or 1)
-        boxes, offender = _corners(annotation, finding, sides)
-        jpeg = thumbnail(encoded, boxes, offender) if encoded else None
-        pictures.append(Picture((jpeg,) if jpeg else (), f"{finding.record}: {finding.message}"))
+        boxes, offenders = _corners(annotation, {finding.record for finding in findings}, sides)
+        jpeg = thumbnail(encoded, boxes, offenders) if encoded else None
+        more = f" (and {len(findings) - 1} more in this image)" if len(findings) > 1 else ""
+        return Picture((jpeg,) if jpeg else (), f"{findings[0].record}: {findings[0].message}{more}")
 
     def _encoded(self, annotation: ImageAnnotation) -> bytes | None:
         """The file of an image that was not admitted, if there is one."""
@@ -187,20 +193,18 @@ class _Inspection:
 
 
 def _corners(
-    annotation: ImageAnnotation, finding: Finding, sides: tuple[int, int]
-) -> tuple[list[Corners], Corners | None]:
-    """The boxes of an image in its pixels, and that of the finding."""
+    annotation: ImageAnnotation, records: Collection[str], sides: tuple[int, int]
+) -> tuple[list[Corners], list[Corners]]:
+    """The boxes of an image of some height and width, in pixels: those of other records, and those of `records`."""
     scale = sides if annotation.normalised else (1, 1)
-    boxes: list[Corners] = []
-    offender = None
+    others: list[Corners] = []
+    meant: list[Corners] = []
     for box in annotation.boxes:
         if box.corners is not None:
             ymin, xmin, ymax, xmax = box.corners
             corners = (ymin * scale[0], xmin * scale[1], ymax * scale[0], xmax * scale[1])
-            boxes.append(corners)
-            if finding.record == f"{annotation.record}, {box.record}":
-                offender = corners
-    return boxes, offender
+            (meant if f"{annotation.record}, {box.record}" in records else others).append(corners)
+    return others, meant
 
 
 def _listed(split: Split) -> str:

@@ -23,8 +23,8 @@ class Picture:
     caption: str
 
 
-def thumbnail(encoded: bytes, boxes: Sequence[Corners] = (), offender: Corners | None = None) -> bytes | None:
-    """The image as a small JPEG, with its boxes in white and the offender in red; None when it does not decode.
+def thumbnail(encoded: bytes, boxes: Sequence[Corners] = (), offenders: Sequence[Corners] = ()) -> bytes | None:
+    """The image as a small JPEG, with boxes in white and the offenders in red; None when it does not decode.
 
     Boxes are yxyx pixels of the image; those that are not finite are left out, others are cut at the border.
     """
@@ -41,7 +41,7 @@ def thumbnail(encoded: bytes, boxes: Sequence[Corners] = (), offender: Corners |
     pen, scale = ImageDraw.Draw(canvas), (small.width / width, small.height / height)
     for box in boxes:
         _draw(pen, box, scale, canvas.size, OTHERS)
-    if offender is not None:
+    for offender in offenders:
         _draw(pen, offender, scale, canvas.size, OFFENDER)
     stored = io.BytesIO()
     canvas.save(stored, "JPEG", quality=80)

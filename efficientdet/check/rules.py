@@ -105,4 +105,5 @@ def _unmatched(admitted: Admitted) -> Odd:
     for row in np.flatnonzero(admitted.unmatched):
         height, width = admitted.sides[row]
         size = f"{width:.3g}x{height:.3g} pixels in the input of the network"
-        yield int(row), "box that no anchor matches", f"{size}; the best anchor has IoU {admitted.best_iou[row]:.2f}"
+        best = np.floor(admitted.best_iou[row] * 100) / 100  # 0.4999 is not 0.50
+        yield int(row), "box that no anchor matches", f"{size}; the best anchor has IoU {best:.2f}"
