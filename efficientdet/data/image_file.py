@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -71,14 +72,23 @@ def locate(root: str | Path, *parts: str) -> Path:
     Raises UnusableError, reason `outside data folder`, when `..`, an absolute path or a symbolic link leads
     out of it, or `unusable file name` for what no file system can hold.
     """
-    root = Path(root).resolve()
+    *folders, name = parts
     try:
-        path = root.joinpath(*parts).resolve()
+        home, folder = _resolved(str(root)), _resolved(str(Path(root, *folders)))
+        path = folder / name
+        # Most names are plain: one look at the file instead of one at each folder above it.
+        if name in ("", ".", "..") or "/" in name or path.is_symlink():
+            path = path.resolve()
     except (OSError, ValueError, RuntimeError) as error:
         raise UnusableError("unusable file name", f"{'/'.join(parts)!r} is not a usable file name ({error})") from error
-    if not path.is_relative_to(root):
-        raise UnusableError("outside data folder", f"{'/'.join(parts)!r} leads out of the data folder {root}")
+    if not path.is_relative_to(home):
+        raise UnusableError("outside data folder", f"{'/'.join(parts)!r} leads out of the data folder {home}")
     return path
+
+
+@lru_cache(maxsize=256)
+def _resolved(folder: str) -> Path:
+    return Path(folder).resolve()
 
 
 def read_image(root: str | Path, folder: str, name: str) -> ImageFile:

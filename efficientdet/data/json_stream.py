@@ -16,6 +16,8 @@ CHUNK = 1 << 20
 REMEDY = "give a COCO file, as annotations/instances_train2017.json"
 
 _SPACE = re.compile(r"\s*")
+_SPACES = ("", " ", "\t", "\n", "\r")
+_COMMA = re.compile(r"\s*,\s*(?=\S)")
 _SKIPPED = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _SCALAR = re.compile(r"[^\s,\]}]+")
 # Control characters in strings are tolerated: some tools write tabs and NUL bytes into names.
@@ -99,6 +101,9 @@ class _Stream:
             return
         while True:
             yield
+            if comma := _COMMA.match(self.text, self.at):
+                self.at = comma.end()
+                continue
             if self._peek() == closing:
                 self.at += 1
                 return
@@ -106,7 +111,8 @@ class _Stream:
 
     def _value(self) -> Any:
         """The value that starts here."""
-        self._peek()
+        if self.text[self.at : self.at + 1] in _SPACES:
+            self._peek()
         while True:
             try:
                 value, end = _decode(self.text, self.at)

@@ -214,7 +214,7 @@ def test_masks_and_captions_are_carried(run: Run, shared: Path, tmp_path: Path) 
             drawn = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
             apart.append(np.abs(np.asarray(box) * (size * 2) - drawn).max())
     # COCO's boxes are those of the polygons; pycocotools draws no pixel that a thin tip covers by less than half.
-    assert np.quantile(apart, 0.99) < 2
+    assert np.quantile(apart, 0.95) < 2
 
 
 def test_images_without_any_annotation_list_are_negatives(run: Run, demo: Path) -> None:
