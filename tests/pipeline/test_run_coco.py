@@ -51,7 +51,8 @@ def test_the_summary_accounts_for_everything(first):
     _, (_, summary) = first
     for kind in ("images", "boxes"):
         entry = summary["ledger"][kind]
-        assert entry["kept"] + entry["clipped"] + sum(entry["dropped"].values()) == entry["read"]
+        changed = [sum(entry[outcome].values()) for outcome in ("clipped", "merged", "dropped")]
+        assert entry["kept"] + sum(changed) == entry["read"]
     assert summary["ledger"]["images"]["read"] == 16
     for variant in ("float", "int8"):
         assert 0 <= summary["metrics"][variant]["AP"] <= 1
