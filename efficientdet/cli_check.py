@@ -51,9 +51,11 @@ def check(hparams: str, strict: bool, as_json: Path | None, html: Path | None, f
         from efficientdet.check.console import print_report
         from efficientdet.check.html import to_html
         from efficientdet.check.inspection import check_splits
+        from efficientdet.progress import counting
 
         splits = _splits(**sources)
-        report = check_splits(splits, config, pictures=html is not None, fix=fix)
+        with counting("checked images") as progress:
+            report = check_splits(splits, config, pictures=html is not None, fix=fix, progress=progress)
         if not report.images:
             raise DataError(f"{splits[0].source}: holds no images; generate the examples again")
         if html:
@@ -78,9 +80,8 @@ def _splits(
     from efficientdet.check.split import coco_splits, shard_splits, voc_splits
 
     if bool(coco) + bool(voc) + bool(examples) != 1:
-        raise ConfigError(
-            "say what to check: --coco FILE --images FOLDER, --voc FOLDER --split NAME, or --examples GLOB"
-        )
+        ways = "--coco FILE --images FOLDER, --voc FOLDER --split NAME, or --examples GLOB"
+        raise ConfigError(f"say what to check in one of three ways: {ways}")
     if coco:
         if len(coco) != len(images):
             raise ConfigError(f"{len(coco)} times --coco, but {len(images)} times --images; give each file its folder")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST = 100_000
+LARGEST = 20_000
 
 
 class BoxSample:
@@ -15,20 +15,20 @@ class BoxSample:
     """
 
     def __init__(self, largest: int = LARGEST) -> None:
-        self._kept: list[tuple[float, float]] = []
-        self._largest, self._seen = largest, 0
+        self._kept = np.empty((largest, 2), np.float32)
+        self._seen = 0
         self._random = np.random.default_rng(0)
 
     def add(self, shapes: NDArray[np.floating]) -> None:
         """Offers shapes `[n, 2]`."""
-        for height, width in shapes.tolist():
+        for shape in shapes:
+            full = self._seen >= len(self._kept)
             self._seen += 1
-            if len(self._kept) < self._largest:
-                self._kept.append((height, width))
-            elif (place := int(self._random.integers(self._seen))) < self._largest:
-                self._kept[place] = height, width
+            place = int(self._random.integers(self._seen)) if full else self._seen - 1
+            if place < len(self._kept):
+                self._kept[place] = shape
 
     @property
     def shapes(self) -> NDArray[np.float32]:
         """`[m, 2]` the sample."""
-        return np.array(self._kept, np.float32).reshape(-1, 2)
+        return self._kept[: self._seen]

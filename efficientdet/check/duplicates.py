@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from efficientdet.check.spill import Spill, storable
+from efficientdet.data.annotation import ImageAnnotation
+from efficientdet.data.ledger import Finding
 
 MAX_DISTANCE = 7  # of 64 bits; unlike photographs differ in 9 and more, those encoded again in 6 and fewer
 LEAST_CORRELATION = 0.95
@@ -43,8 +45,11 @@ class Sight:
     @classmethod
     def of(cls, encoded: bytes) -> Sight:
         """Of a JPEG or PNG that decodes."""
-        image = Image.open(io.BytesIO(encoded))
+        image: Image.Image = Image.open(io.BytesIO(encoded))
         image.draft("L", (64, 64))
+        if image.mode.startswith("I"):
+            # Of 16 bits, as Pillow knows them; its own conversion would make everything white.
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         grey = image.convert("L")
         small = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
         bits = np.packbits(small[:, 1:] > small[:, :-1])
@@ -60,6 +65,18 @@ class Twin:
     record: str
     path: str
     exact: bool
+
+    def finding(self, split: str, annotation: ImageAnnotation) -> Finding:
+        """What is said of an image of `split` that has this twin."""
+        name = {
+            (True, True): "duplicate image",
+            (True, False): "near-duplicate image",
+            (False, True): "leaked image",
+            (False, False): "nearly leaked image",
+        }[self.split == split, self.exact]
+        where = self.record if self.split == split else f"{self.record} of {self.split}"
+        said = f"{'has the same bytes as' if self.exact else 'looks the same as'} {where}"
+        return Finding(name, annotation.file, annotation.record, said, "noted", "image")
 
 
 class DuplicateIndex:

@@ -99,13 +99,13 @@ def _require_room(folder: Path, splits: Sequence[Split]) -> None:
         if split.form == "examples":
             remedy = "mend the annotations and generate the examples again"
             raise DataError(f"{split.source}: shards are not mended with --fix; {remedy}")
-        if split.source.resolve().is_relative_to(folder.resolve()):
+        if Path(split.source).resolve().is_relative_to(folder.resolve()):
             raise DataError(f"--fix={folder}: holds the input {split.source}; name another folder")
-        names += [split.source.name] if split.form == "coco" else ["Annotations", "ImageSets"]
+        names += [Path(split.source).name] if split.form == "coco" else ["Annotations", "ImageSets"]
     for name in names:
         if (folder / name).exists():
             raise DataError(f"{folder / name}: is there already; --fix overwrites nothing, name another folder")
-    sources = [split.source.name for split in splits]
+    sources = [Path(split.source).name for split in splits]
     if len(set(sources)) < len(sources):
         raise DataError(f"--fix={folder}: two splits have files of the same name; fix them one after the other")
 

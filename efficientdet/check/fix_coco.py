@@ -47,7 +47,7 @@ class CocoFix:
     """
 
     def __init__(self, split: Split, folder: Path, spill: Spill) -> None:
-        self._split, self._target, self._spill = split, folder / split.source.name, spill
+        self._split, self._target, self._spill = split, folder / Path(split.source).name, spill
         for statement in _TABLES.strip().split(";\n"):
             spill.db.execute(statement)
 
@@ -164,7 +164,7 @@ def _clean(entry: Mapping[str, Any], image: _Kept, clipped: bool) -> dict[str, A
     return clean
 
 
-def _entries(source: Path, key: str) -> Iterator[dict[str, Any]]:
+def _entries(source: str, key: str) -> Iterator[dict[str, Any]]:
     """The entries of a list; an empty one for what is no object."""
     for _, value in read_lists(source, [key]):
         if value is not None:

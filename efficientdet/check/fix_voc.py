@@ -58,9 +58,9 @@ class VocFix:
 
     def finish(self) -> None:
         """Writes the list: the lines of the images that are kept, each once."""
-        target = self._folder / "ImageSets" / "Main" / self._split.source.name
+        target = self._folder / "ImageSets" / "Main" / Path(self._split.source).name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with self._split.source.open(**_TEXT) as lines, target.open("w", **_TEXT) as clean:
+        with Path(self._split.source).open(**_TEXT) as lines, target.open("w", **_TEXT) as clean:
             for line in lines:
                 stem = line.split()[0] if line.strip() else ""
                 if self._spill.holds(self._kept, stem) and self._spill.count(self._written, stem) == 1:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageOps
 
+from efficientdet.data.image_file import MOST_PIXELS
+
 SIDE = 240
 OTHERS, OFFENDER, HALO = (255, 255, 255), (255, 32, 32), (0, 0, 0)
 LEAST_SIDE = 4  # pixels; what is smaller is drawn so large
@@ -31,6 +33,8 @@ def thumbnail(encoded: bytes, boxes: Sequence[Corners] = (), offenders: Sequence
     try:
         image = Image.open(io.BytesIO(encoded))
         width, height = image.size
+        if width * height > MOST_PIXELS:
+            return None
         image.draft("RGB", (SIDE, SIDE))
         image.thumbnail((SIDE, SIDE))
         small = image.convert("RGB")
@@ -59,12 +63,17 @@ def _draw(
         edges = [round(box[i] * scale[1 - i % 2]) + 3 for i in range(4)]
     except (OverflowError, ValueError):
         return
-    ymin, xmin = (min(max(edge, 0), limit - 1) for edge, limit in zip(edges[:2], size[::-1], strict=True))
-    ymax, xmax = (min(max(edge, 0), limit - 1) for edge, limit in zip(edges[2:], size[::-1], strict=True))
-    low = min(xmin, xmax), min(ymin, ymax)
-    high = max(xmin, xmax, low[0] + LEAST_SIDE), max(ymin, ymax, low[1] + LEAST_SIDE)
+    (low_x, high_x), (low_y, high_y) = (
+        _visible(edges[axis], edges[axis + 2], side) for axis, side in ((1, size[0]), (0, size[1]))
+    )
     if colour == OFFENDER:
-        pen.rectangle((low[0] - 1, low[1] - 1, high[0] + 1, high[1] + 1), outline=HALO)
-        pen.rectangle((*low, *high), outline=colour, width=2)
+        pen.rectangle((low_x - 1, low_y - 1, high_x + 1, high_y + 1), outline=HALO)
+        pen.rectangle((low_x, low_y, high_x, high_y), outline=colour, width=2)
     else:
-        pen.rectangle((*low, *high), outline=colour)
+        pen.rectangle((low_x, low_y, high_x, high_y), outline=colour)
+
+
+def _visible(one: int, other: int, side: int) -> tuple[int, int]:
+    """The ends of an interval in ascending order, moved and widened to be seen on `side` pixels."""
+    low = min(max(min(one, other), 0), side - 1 - LEAST_SIDE)
+    return low, max(min(max(one, other), side - 1), low + LEAST_SIDE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from efficientdet.check.box_sample import BoxSample
 from efficientdet.check.class_balance import ClassCount
 from efficientdet.check.histogram import LogHistogram
 from efficientdet.check.problem import PROBLEMS, SEVERITIES, Problem, Severity, problem_of
+from efficientdet.check.spill import storable
 from efficientdet.data.ledger import Count, Finding, Ledger
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Case:
         """Counts a finding."""
         self.counts[split] += 1
         if self.counts[split] <= EXAMPLES:
-            self.examples.append((split, finding))
+            file, record, message = map(storable, finding.place)
+            self.examples.append((split, replace(finding, file=file, record=record, message=message)))
 
     @property
     def wants_picture(self) -> bool:

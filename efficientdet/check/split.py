@@ -28,7 +28,7 @@ class Split:
 
     form: Literal["coco", "voc", "examples"]
     name: str
-    source: Path
+    source: str
     read: Callable[[], Iterator[Entry]]
     label_map: LabelMap
     classes: Mapping[object, int]
@@ -50,7 +50,7 @@ def coco_splits(pairs: Sequence[tuple[Path, Path]]) -> list[Split]:
     for _, folder in pairs:
         _require_folder(folder)
     return [
-        Split("coco", name, file, partial(read_coco, [file]), labels, classes, folder)
+        Split("coco", name, str(file), partial(read_coco, [file]), labels, classes, folder)
         for name, (file, folder) in zip(names, pairs, strict=True)
     ]
 
@@ -67,7 +67,7 @@ def voc_splits(root: Path, names: Sequence[str], images: Path | None = None) -> 
     classes: dict[object, int] = {label.name: label.id for label in labels}
     lists = sorted((root / "ImageSets" / "Main").glob("*.txt"))
     return [
-        Split("voc", name, file, partial(read_voc, file), labels, classes, images, lists=lists)
+        Split("voc", name, str(file), partial(read_voc, file), labels, classes, images, lists=lists)
         for name, file in zip(_names([file.stem for file in sets]), sets, strict=True)
     ]
 
@@ -81,7 +81,7 @@ def shard_splits(shards: Mapping[str, Sequence[str]], labels: LabelMap) -> list[
         for folder, pattern in zip(folders, shards, strict=True)
     ]
     return [
-        Split("examples", name, Path(pattern), partial(read_shards, files, labels), labels, classes)
+        Split("examples", name, pattern, partial(read_shards, files, labels), labels, classes)
         for name, (pattern, files) in zip(_names(names), shards.items(), strict=True)
     ]
 

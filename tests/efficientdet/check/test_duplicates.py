@@ -55,6 +55,12 @@ def test_equal_bytes_come_before_equal_looks(index: DuplicateIndex, paint) -> No
     assert [(twin.record, twin.exact) for twin in twins] == [("equal", True), ("copy", True)]
 
 
+def test_images_of_16_bits_differ(index: DuplicateIndex) -> None:
+    for seed in range(3):
+        pixels = np.random.default_rng(seed).integers(0, 2**16, (8, 8), np.uint16).repeat(8, 0).repeat(8, 1)
+        assert index.add("train", str(seed), "", Sight.of(encoded(Image.fromarray(pixels)))) == []
+
+
 def test_unlike_images_are_no_twins(index: DuplicateIndex, paint) -> None:
     for seed in range(60):
         assert index.add("train", str(seed), "", Sight.of(encoded(paint(seed)))) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,24 @@ def test_damaged_files(data, codes) -> None:
     assert codes(report) == {"I202": 1}
     assert report.cases["I202"].examples[0][1].record == "image 1 (1.png)"
     assert report.splits["train"].ledger.images.dropped.total() == 1
+
+
+def test_bytes_that_no_decoder_takes_are_found_behind_a_sound_structure(data, codes) -> None:
+    stored = io.BytesIO()
+    Image.effect_noise((128, 96), 60).convert("RGB").save(stored, "JPEG")
+    jpeg = bytearray(stored.getvalue())
+    jpeg[len(jpeg) // 2 : len(jpeg) // 2 + 2] = b"\xff\x76"  # a marker that there is not
+    (data.root / "train" / "1.png").write_bytes(jpeg)
+    report = data.check(pictures=True)
+    assert codes(report) == {"I202": 1}
+    assert report.boxes_by_name() == {"cat": 14, "dog": 14}
+
+
+def test_names_that_are_not_unicode(data, codes) -> None:
+    (data.root / os.fsdecode(b"train/caf\xe9.jpg")).write_bytes(b"")
+    report = data.check()
+    assert codes(report) == {"I207": 1}
+    assert report.cases["I207"].examples[0][1].record == "caf\\udce9.jpg"
 
 
 def test_other_formats_are_told(data, codes, paint) -> None:
