@@ -16,9 +16,8 @@ from efficientdet.data.annotation import BoxAnnotation, ImageAnnotation
 from efficientdet.data.ledger import Finding
 from efficientdet.label_map import LabelMap
 
-BOXES = [
-    BoxAnnotation(f"box {i}", 1, corners) for i, corners in enumerate([(0.1, 0.1, 0.4, 0.4), None, (0.5, 0.5, 1, 1)])
-]
+CORNERS = ((0.1, 0.1, 0.4, 0.4), None, (0.5, 0.5, 1, 1))
+BOXES = [BoxAnnotation(f"box {i}", 1, corners) for i, corners in enumerate(CORNERS)]
 
 
 def finding(record: str, message: str = "is odd") -> Finding:
