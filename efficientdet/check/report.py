@@ -139,7 +139,8 @@ class Report:
     def verdict(self, strict: bool = False) -> str | None:
         """What speaks against the data set, in a sentence; None when nothing does. `strict` counts warnings too."""
         counted: tuple[Severity, ...] = ("error", "warning") if strict else ("error",)
-        found = [f"{self.count(severity)} {severity}s" for severity in counted if self.count(severity)]
+        numbers = {severity: self.count(severity) for severity in counted}
+        found = [f"{number} {severity}{'s' * (number > 1)}" for severity, number in numbers.items() if number]
         codes = [case.problem.code for case in self.sorted_cases() if case.problem.severity in counted]
         if not found:
             return None

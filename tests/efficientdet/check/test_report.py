@@ -59,9 +59,9 @@ def test_the_verdict_names_the_codes(data) -> None:
     train[2]["bbox"] = [100, 10, 60, 60]
     report = data.check()
     assert report.verdict() is None
-    assert report.verdict(strict=True) == "the data set has 1 warnings (B305); docs/checks.md says what to do"
+    assert report.verdict(strict=True) == "the data set has 1 warning (B305); docs/checks.md says what to do"
     train[0]["bbox"] = [1, 1, 0, 5]
     report = data.check()
-    assert report.verdict() == "the data set has 1 errors (B303); docs/checks.md says what to do"
-    assert "1 errors and 1 warnings (B303, B305)" in str(report.verdict(strict=True))
+    assert report.verdict() == "the data set has 1 error (B303); docs/checks.md says what to do"
+    assert "1 error and 1 warning (B303, B305)" in str(report.verdict(strict=True))
     assert [case.problem.severity for case in report.sorted_cases()] == list(SEVERITIES[:2])
