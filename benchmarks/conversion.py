@@ -182,7 +182,7 @@ def theirs(data: Path, out: Path, reference: Path) -> Callable[[], object]:
 
     script.FLAGS(["create_coco_tfrecord", "--include_masks=False"])
     return lambda: script._create_tf_record_from_coco_annotations(
-        None, str(data / "images"), str(out / "coco"), 8, str(data / "instances.json"), None, False
+        str(data / "instances.json"), str(data / "images"), str(out / "coco"), 8, str(data / "instances.json")
     )
 
 

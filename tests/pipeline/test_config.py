@@ -66,6 +66,36 @@ def test_wrong_settings_are_refused(over: dict, says: str):
         PipelineConfig.parse(values)
 
 
+COCO = {"format": "coco", "path": "data", "splits": {"all": "all.json"}, "images": {"all": "images"}}
+
+
+def test_a_single_split_may_be_divided():
+    source = {"divide": {"train": 8, "eval": 2}, "group_by": "patient", "captions": {"all": "c.json"}, "masks": True}
+    config = PipelineConfig.parse({**MINIMAL, "source": COCO | source})
+    assert config.source.divide == {"train": 8, "eval": 2}
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ({}, "source.splits names no 'train' split"),
+        ({"divide": {"train": 1}}, "source.divide names no 'eval' split"),
+        ({"divide": {"train": 1, "eval": 0}}, "source.divide.eval"),
+        ({"divide": {"train": 1, "eval": 1}, "captions": {"eval": "c.json"}}, "source.captions names 'eval'"),
+        ({"divide": {"train": 1, "eval": 1}, "group_pattern": "^video"}, "must have one group in parentheses"),
+        ({"divide": {"train": 1, "eval": 1}, "group_pattern": "("}, "is no regular expression"),
+        (
+            {"splits": {"train": "a", "eval": "b"}, "images": {"train": "a", "eval": "b"}, "divide": {"train": 1}},
+            "single",
+        ),
+        ({"format": "voc", "images": {}, "divide": {"train": 1, "eval": 1}, "masks": True}, "source.masks is for COCO"),
+    ],
+)
+def test_a_wrong_division_is_refused(source: dict, says: str):
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        PipelineConfig.parse({**MINIMAL, "source": COCO | source})
+
+
 def test_bounds_of_a_search_that_is_off_forbid_nothing():
     off = {"tuning": {"jitter_max": None}, "detector": {"data": {"jitter_max": 0.8}}}
     assert PipelineConfig.parse(MINIMAL | off).tuning.trials == 0
