@@ -52,6 +52,12 @@ def read_lists(path: str | Path, keys: Sequence[str]) -> Iterator[tuple[str, Any
         raise DataError(f"{path}: annotation file {cause}; {REMEDY}") from error
 
 
+def read_rest(path: str | Path, lists: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Every member of the file's one object besides those lists, whole, in file order; raises as `read_lists`."""
+    with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        yield from _Stream(path, file).rest(frozenset(lists))
+
+
 class _Stream:
     """A window over the text; `at` is where the next token is looked for."""
 
@@ -84,6 +90,17 @@ class _Stream:
                 self._value()
         if self._peek():
             self._refuse("more text after its end")
+
+    def rest(self, lists: frozenset[str]) -> Iterator[tuple[str, Any]]:
+        """The members with other keys."""
+        for _ in self._members("{", "}"):
+            key = self._value()
+            self._expect(":")
+            if key in lists:
+                for _ in self._members("[", "]"):
+                    self._value()
+            else:
+                yield key, self._value()
 
     def _members(self, opening: str, closing: str) -> Iterator[None]:
         """Pauses at each member of the list or object that starts here; the caller reads it."""
