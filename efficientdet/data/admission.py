@@ -16,8 +16,11 @@ from efficientdet.data.image_file import ImageFile, UnusableError, open_image, r
 from efficientdet.data.ledger import Count, Finding, Ledger
 from efficientdet.data.mask import encode_mask
 
+_SMALLEST_AREA, _LARGEST_AREA = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 # Sums such as 612.59 + 27.41 leave the image by rounding alone; such boxes are not booked as clipped.
 ROUNDING = 1e-6
+MOST_MASK_BYTES = 1 << 28
+"""Of all objects of an image; with the image itself this is a quarter of what one record can hold."""
 
 
 def admit(
@@ -96,9 +99,11 @@ def _annotated(
 ) -> AnnotatedImage:
     """The image with those boxes; a key of `kept` begins with the corners and the class id."""
     corners = np.asarray([key[:4] for key in kept], np.float64).reshape(-1, 4)
-    pictures = []
+    pictures: list[bytes] = []
     for box in kept.values() if masks else ():
         try:
+            if sum(map(len, pictures)) > MOST_MASK_BYTES:
+                raise UnusableError("unusable mask", f"the masks of the image have more than {MOST_MASK_BYTES} bytes")
             pictures.append(encode_mask(box.segmentation, image.height, image.width))
         except UnusableError as error:
             pictures.append(b"")
@@ -113,12 +118,17 @@ def _annotated(
         boxes=corners.astype(np.float32),
         classes=np.asarray([key[4] for key in kept], np.int32),
         is_crowd=np.asarray([box.is_crowd for box in kept.values()], np.bool_),
-        area=np.asarray([b.area or size for b, size in zip(kept.values(), area(corners), strict=True)], np.float32),
+        area=np.asarray([_area(b, size) for b, size in zip(kept.values(), area(corners), strict=True)], np.float32),
         difficult=np.asarray([box.difficult for box in kept.values()], np.bool_),
         masks=tuple(pictures),
         captions=tuple(annotation.captions),
         group=annotation.group,
     )
+
+
+def _area(box: BoxAnnotation, size: float) -> float:
+    """The annotated area (pixels), or that of the box where the file has none that float32 can hold."""
+    return box.area if box.area and _SMALLEST_AREA <= box.area <= _LARGEST_AREA else size
 
 
 def _drop_image(annotation: ImageAnnotation, error: UnusableError, ledger: Ledger) -> None:
@@ -184,7 +194,7 @@ def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> t
     size = f"{image.width}x{image.height} pixels"
     if bottom <= top or right <= left:
         raise UnusableError("box outside image", f"{_shown(corners)} lies outside the image of {size}")
-    if not (np.float32(top) < np.float32(bottom) and np.float32(left) < np.float32(right)):
+    if not (np.float32(bottom) - np.float32(top)) * (np.float32(right) - np.float32(left)) > 0:
         raise UnusableError("zero-area box", f"{_shown(corners)} has an area below the precision of float32")
     if max(map(abs, map(sub, clipped, corners))) <= ROUNDING:
         return clipped, None
