@@ -106,7 +106,7 @@ def read_anomalies(split: str, found: anomalies_pb2.Anomalies) -> list[Anomaly]:
             "warning" if info.severity == info.WARNING else "error",
             split,
             name,
-            f"{info.short_description}: {info.description.strip().rstrip('.')}",
+            ": ".join(text.strip().rstrip(".") for text in (info.short_description, info.description) if text),
         )
         for name, info in infos
     ]

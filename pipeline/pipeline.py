@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfx.components import SchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
 
 from components.evaluator import Evaluator
-from components.example_gen import CocoExampleGen, VocExampleGen
+from components.example_gen import CocoExampleGen, CsvExampleGen, TfodExampleGen, VocExampleGen, YoloExampleGen
 from components.example_validator import ExampleValidator
 from components.exporter import Exporter
 from components.import_schema_gen import ImportSchemaGen
@@ -93,28 +95,26 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
 
 def example_gen(source: SourceConfig, data: str) -> BaseComponent:
     """The node that reads the configured annotation format."""
-    if source.format == "coco":
-        return CocoExampleGen(
-            input_base=source.path,
-            splits=source.splits,
-            image_folders=source.images,
-            max_bad_fraction=source.max_bad_fraction,
-            fingerprint=data + code_fingerprint(),
-            captions=source.captions,
-            masks=source.masks,
-            group_by=source.group_by,
-            group_pattern=source.group_pattern,
-            divide=source.divide,
-        )
-    return VocExampleGen(
-        input_base=source.path,
-        splits=source.splits,
-        classes=list(source.classes) if source.classes else None,
-        max_bad_fraction=source.max_bad_fraction,
-        fingerprint=data + code_fingerprint(),
-        group_pattern=source.group_pattern,
-        divide=source.divide,
-    )
+    shared: dict[str, Any] = {
+        "input_base": source.path,
+        "splits": source.splits,
+        "max_bad_fraction": source.max_bad_fraction,
+        "fingerprint": data + code_fingerprint(),
+        "group_pattern": source.group_pattern,
+        "divide": source.divide,
+    }
+    match source.format:
+        case "coco":
+            own: dict[str, Any] = {"captions": source.captions, "masks": source.masks, "group_by": source.group_by}
+            return CocoExampleGen(image_folders=source.images, **own, **shared)
+        case "voc":
+            return VocExampleGen(classes=list(source.classes) if source.classes else None, **shared)
+        case "csv":
+            return CsvExampleGen(annotations=source.annotations, **shared)
+        case "yolo":
+            return YoloExampleGen(**shared)
+        case "tfod":
+            return TfodExampleGen(label_map=source.label_map, masks=source.masks, **shared)
 
 
 def check_examples(config: PipelineConfig, examples: BaseChannel, baseline: str) -> tuple[BaseComponent, ...]:

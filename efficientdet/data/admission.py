@@ -104,7 +104,8 @@ def _annotated(
         try:
             if sum(map(len, pictures)) > MOST_MASK_BYTES:
                 raise UnusableError("unusable mask", f"the masks of the image have more than {MOST_MASK_BYTES} bytes")
-            pictures.append(encode_mask(box.segmentation, image.height, image.width))
+            drawn = box.segmentation is not None
+            pictures.append(encode_mask(box.segmentation, image.height, image.width) if drawn else b"")
         except UnusableError as error:
             pictures.append(b"")
             ledger.book(_finding(annotation, box, error.reason, str(error), outcome="noted"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import stat
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,9 @@ IMAGE_FOLDER, ANNOTATION_FOLDER = "JPEGImages", "Annotations"
 MOST_BYTES = 1 << 24
 """Of one XML: some 50,000 objects. It is held in memory as a whole."""
 MOST_LEVELS = 100
+_ENCODING = re.compile(
+    r"utf-?(8|16)|(us-)?ascii|iso[-_]8859[-_]\d+|latin-?\d+|(windows-|cp)\d+|koi8-[ru]", re.IGNORECASE
+)
 LONGEST_SET = 1 << 28
 """Bytes of an image set: some ten million images."""
 
@@ -128,8 +132,13 @@ def _parse(path: Path) -> ElementTree.Element:
         depth -= 1
         tree.end(tag)
 
+    def declared(version: str, encoding: str | None, standalone: int) -> None:
+        # Python would try any codec it has, escapes and e-mail among them.
+        if encoding and not _ENCODING.fullmatch(encoding):
+            raise UnusableError("unparsable XML", f"the XML is encoded in {printable(encoding)!r}; write it in UTF-8")
+
     parser = expat.ParserCreate()
-    parser.EntityDeclHandler = refuse
+    parser.XmlDeclHandler, parser.EntityDeclHandler = declared, refuse
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, tree.data
     try:
         parser.Parse(_read(path), True)

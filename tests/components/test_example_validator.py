@@ -183,6 +183,21 @@ def test_no_records_at_all_is_an_anomaly(tmp_path: Path) -> None:
     assert anomalies(tmp_path, []) == {"": "holds no examples"}
 
 
+def test_severities_are_those_of_tfdv() -> None:
+    found = anomalies_pb2.Anomalies()
+    for name, severity in (("b", "WARNING"), ("a", "ERROR"), ("c", "UNKNOWN")):
+        found.anomaly_info[name].severity = anomalies_pb2.AnomalyInfo.Severity.Value(severity)
+        found.anomaly_info[name].short_description = name.upper()
+    found.dataset_anomaly_info.description = "Too few examples."
+    listed = [(each.feature, each.severity, each.message) for each in read_anomalies("eval", found)]
+    assert listed == [
+        ("", "error", "Too few examples"),
+        ("a", "error", "A"),
+        ("b", "warning", "B"),
+        ("c", "error", "C"),
+    ]
+
+
 def test_distances_are_those_of_tfdv(tmp_path: Path) -> None:
     """TFDV's drift of one string and one number; its histograms are approximate."""
     heights, class_ids = {"a": [10, 20, 30, 40], "b": [10, 10, 10, 40]}, {"a": [1, 1, 1, 2], "b": [1, 2, 2, 2]}

@@ -42,8 +42,10 @@ def test_overrides_reach_every_group(tmp_path: Path):
     [
         ({"source": {"splits": {"train": "a"}}}, "names no 'eval' split"),
         ({"source": {"format": "coco"}}, "only one has 'eval'"),
+        ({"source": {"format": "csv"}}, "source.annotations must name the CSV"),
+        ({"source": {"format": "yolo", "label_map": "a"}}, "source.label_map is for tfod, not for yolo"),
         ({"source": {"format": "kitti"}}, "source.format='kitti'"),
-        ({"source": {"format": "coco", "classes": ["a"]}}, "source.classes is for VOC"),
+        ({"source": {"format": "coco", "classes": ["a"]}}, "source.classes is for voc, not for coco"),
         ({"root": "runs [1]"}, "root='runs [1]'"),
         ({"name": "My Pipeline"}, "name='My Pipeline'"),
         ({"registry": {"name": "a/b"}}, "registry.name='a/b'"),
@@ -90,7 +92,10 @@ def test_a_single_split_may_be_divided():
             {"splits": {"train": "a", "eval": "b"}, "images": {"train": "a", "eval": "b"}, "divide": {"train": 1}},
             "single",
         ),
-        ({"format": "voc", "images": {}, "divide": {"train": 1, "eval": 1}, "masks": True}, "source.masks is for COCO"),
+        (
+            {"format": "voc", "images": {}, "divide": {"train": 1, "eval": 1}, "masks": True},
+            "source.masks is for coco and tfod, not for voc",
+        ),
     ],
 )
 def test_a_wrong_division_is_refused(source: dict, says: str):

@@ -13,12 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from ml_metadata.metadata_store import MetadataStore
 from PIL import Image
-from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
 from components.example_gen import CocoExampleGen, VocExampleGen
 from components.example_gen.entry_file import write_entries
@@ -36,29 +32,6 @@ Run = Callable[[BaseComponent], Path]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a one-node pipeline; the folder of its newest Examples artifact."""
-
-    def apply(component: BaseComponent) -> Path:
-        config = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
-        pipeline = tfx.dsl.Pipeline(
-            pipeline_name="examples",
-            pipeline_root=str(tmp_path / "root"),
-            metadata_connection_config=config,
-            components=[component],
-            enable_cache=True,
-            beam_pipeline_args=["--runner=FnApiRunner"],
-        )
-        tfx.orchestration.LocalDagRunner().run(pipeline)
-        newest = max(MetadataStore(config).get_artifacts_by_type("Examples"), key=lambda artifact: artifact.id)
-        folder = Path(newest.uri)
-        assert newest.custom_properties["label_map_hash"].string_value == LabelMap.load(folder).hash
-        return folder
-
-    return apply
-
-
-@pytest.fixture
 def demo(tmp_path: Path) -> Path:
     write_demo_data(tmp_path / "demo", images={"train": 6, "eval": 3})
     return tmp_path / "demo"
@@ -67,17 +40,6 @@ def demo(tmp_path: Path) -> Path:
 def coco(base: Path, splits: dict[str, str] = SPLITS, bound: float = 0.0) -> CocoExampleGen:
     folders = {split: FOLDERS.get(split, "train") for split in splits}
     return CocoExampleGen(str(base), splits, folders, bound, coco_fingerprint(base, splits, folders))
-
-
-def records(folder: Path, split: str) -> dict[str, Any]:
-    """tf.Example features by file name, from every shard of a split."""
-    shards = sorted(str(path) for path in (folder / f"Split-{split}").glob("data_tfrecord-?????-of-?????.gz"))
-    assert shards
-    found = {}
-    for record in tf.data.TFRecordDataset(shards, "GZIP").as_numpy_iterator():
-        features = tf.train.Example.FromString(record).features.feature
-        found[features["image/filename"].bytes_list.value[0].decode()] = features
-    return found
 
 
 def changes(folder: Path) -> set[str]:
@@ -94,7 +56,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_coco_runs_is_cached_and_runs_again_on_any_change(run: Run, demo: Path) -> None:
+def test_coco_runs_is_cached_and_runs_again_on_any_change(run: Run, records, demo: Path) -> None:
     folder = run(coco(demo))
     for split, count in (("train", 6), ("eval", 3)):
         found = records(folder, split)
@@ -120,7 +82,7 @@ def test_coco_runs_is_cached_and_runs_again_on_any_change(run: Run, demo: Path) 
     assert run(coco(demo)) != folder, "one changed annotation of the same size and time is noticed"
 
 
-def test_bad_records_are_counted_and_listed_up_to_the_bound(run: Run, demo: Path) -> None:
+def test_bad_records_are_counted_and_listed_up_to_the_bound(run: Run, records, demo: Path) -> None:
     image = demo / "train/000001.jpg"
     image.write_bytes(image.read_bytes()[:2000])
     edit(demo / SPLITS["train"], lambda d: d["annotations"].append(d["annotations"][-1] | {"image_id": 99, "id": 999}))
@@ -157,7 +119,7 @@ def test_annotation_files_of_no_use_stop_at_once(run: Run, demo: Path) -> None:
         run(coco(demo, {"all": SPLITS["train"]}, bound=1.0))
 
 
-def test_a_single_split_of_the_latest_span_is_divided_by_content(run: Run, tmp_path: Path) -> None:
+def test_a_single_split_of_the_latest_span_is_divided_by_content(run: Run, records, tmp_path: Path) -> None:
     for span, count in ((1, 2), (2, 12)):
         write_demo_data(tmp_path / f"data/span-{span}", seed=span, images={"train": count})
     splits, folders = {"all": "span-{SPAN}/annotations/*.json"}, {"all": "span-{SPAN}/train"}
@@ -175,7 +137,7 @@ def test_a_single_split_of_the_latest_span_is_divided_by_content(run: Run, tmp_p
 
 
 @pytest.mark.parametrize("way", [{"group_by": "video"}, {"group_pattern": r"^0000(.)"}], ids=["field", "name"])
-def test_a_group_is_never_divided(run: Run, tmp_path: Path, way: dict[str, str]) -> None:
+def test_a_group_is_never_divided(run: Run, records, tmp_path: Path, way: dict[str, str]) -> None:
     write_demo_data(tmp_path / "data", images={"train": 40})
     base, annotations = tmp_path / "data", {"all": "annotations/instances_train.json"}
     edit(base / annotations["all"], lambda d: [i.update(video=int(i["file_name"][4])) for i in d["images"]])
@@ -188,7 +150,7 @@ def test_a_group_is_never_divided(run: Run, tmp_path: Path, way: dict[str, str])
     assert all(video == group for video, group in groups.items())
 
 
-def test_masks_and_captions_are_carried(run: Run, shared: Path, tmp_path: Path) -> None:
+def test_masks_and_captions_are_carried(run: Run, records, shared: Path, tmp_path: Path) -> None:
     """COCO's own polygons and run lengths; a mask fills the box it belongs to."""
     base, splits = shared / "data/coco_mini", {"train": "annotations/instances_val2017.json"}
     annotations = json.loads((base / splits["train"]).read_text())
@@ -217,7 +179,7 @@ def test_masks_and_captions_are_carried(run: Run, shared: Path, tmp_path: Path) 
     assert np.quantile(apart, 0.95) < 2
 
 
-def test_images_without_any_annotation_list_are_negatives(run: Run, demo: Path) -> None:
+def test_images_without_any_annotation_list_are_negatives(run: Run, records, demo: Path) -> None:
     """As COCO's image_info of test-dev."""
     edit(demo / SPLITS["eval"], lambda d: d.pop("annotations"))
     folder = run(coco(demo))
@@ -246,7 +208,7 @@ def test_a_repeated_shard_gives_the_same_bytes_and_a_failed_one_leaves_nothing(d
     assert write(offsets) == first
 
 
-def test_voc_reads_a_real_data_set(run: Run, shared: Path) -> None:
+def test_voc_reads_a_real_data_set(run: Run, records, shared: Path) -> None:
     """BCCD: 292 + 72 images; 4,888 boxes of which the two of zero size are dropped."""
     base, splits = shared / "data/bccd/BCCD", {"train": "trainval", "eval": "test"}
     folder = run(VocExampleGen(str(base), splits, None, 0.01, voc_fingerprint(base, splits)))
