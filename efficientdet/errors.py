@@ -23,6 +23,12 @@ class DataError(EfficientDetError):
     """An annotation, image or record cannot be used."""
 
 
+class ProblemsError(DataError):
+    """A data set was checked, and has problems."""
+
+    exit_code = 3
+
+
 class ModelError(EfficientDetError):
     """A checkpoint, SavedModel or TFLite file is missing, damaged or does not fit."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from efficientdet.errors import ConfigError, RegistryError
 from efficientdet.registry import CHAMPION, check_alias, check_name
 from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
+from efficientdet.validation import Validation
 
 
 def _checked(check: Callable[[str], object]) -> Callable[[str], str]:
@@ -29,28 +31,76 @@ def _checked(check: Callable[[str], object]) -> Callable[[str], str]:
     return validate
 
 
+def _one_group(pattern: str | None) -> str | None:
+    """A regular expression with one group."""
+    try:
+        if pattern is not None and re.compile(pattern).groups != 1:
+            raise ValueError(f"{pattern!r} must have one group in parentheses, as in '^(video[0-9]+)_'")
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression ({error})") from error
+    return pattern
+
+
+_ONLY_FOR = {
+    "images": ("coco",),
+    "captions": ("coco",),
+    "group_by": ("coco",),
+    "masks": ("coco", "tfod"),
+    "classes": ("voc",),
+    "annotations": ("csv",),
+    "label_map": ("tfod",),
+}
+
+
 class SourceConfig(Settings):
     """The annotated images."""
 
-    format: Literal["coco", "voc"] = Field(description="COCO instances JSON, or Pascal VOC XML with ImageSets.")
+    format: Literal["coco", "voc", "csv", "yolo", "tfod"] = Field(
+        description="COCO instances JSON, Pascal VOC XML with ImageSets, AutoML's CSV, a YOLO folder, or TF Object"
+        " Detection API TFRecords."
+    )
     path: str = Field(description="Folder of the data set; for VOC the one with Annotations, ImageSets, JPEGImages.")
     splits: dict[str, str] = Field(
-        description="`train` and `eval`: the annotation file (COCO, relative to path) or the image set's name (VOC)."
+        description="`train` and `eval`, or one split to divide: the annotation file (COCO, relative to path; it may"
+        " hold {SPAN} and {VERSION}), the image set (VOC), TRAIN, VALIDATION or TEST (CSV), train, val or test (YOLO),"
+        " or a glob of TFRecords."
+    )
+    annotations: str = Field("", description="CSV: the file, relative to path.")
+    label_map: str | None = Field(None, description="TFRecords: label_map.pbtxt, relative to path; none: their texts.")
+    divide: dict[str, Annotated[int, Field(gt=0)]] | None = Field(
+        None, description="Shares of a single split, as {train: 8, eval: 2}, dealt out by image or group."
+    )
+    group_by: str | None = Field(
+        None, description="COCO: field of an image's entry (a video, a patient); a group is never divided."
+    )
+    group_pattern: Annotated[str | None, AfterValidator(_one_group)] = Field(
+        None, description="Regular expression whose one group, found in the file name, names the image's group."
     )
     images: dict[str, str] = Field(default_factory=dict, description="COCO: folder of each split's images.")
+    captions: dict[str, str] = Field(default_factory=dict, description="COCO: captions file of each split.")
+    masks: bool = Field(False, description="COCO, TFRecords: carry segmentations as PNG masks.")
     classes: tuple[str, ...] | None = Field(None, description="VOC: class names in order; none: those found, sorted.")
     max_bad_fraction: float = Field(0.01, ge=0, le=1, description="Records that may be dropped before the run stops.")
 
     @model_validator(mode="after")
     def _complete(self) -> SourceConfig:
+        if self.divide and len(self.splits) > 1:
+            raise ValueError(f"source.divide is for a single split, but source.splits has {len(self.splits)}")
         for split in ("train", "eval"):
-            if split not in self.splits:
-                raise ValueError(f"source.splits names no {split!r} split; give both train and eval")
-        if self.format == "coco" and self.classes:
-            raise ValueError("source.classes is for VOC; COCO's annotation files list their categories themselves")
+            if split not in (self.divide or self.splits):
+                where = "source.divide" if self.divide else "source.splits"
+                raise ValueError(f"{where} names no {split!r} split; give both train and eval")
+        for name, formats in _ONLY_FOR.items():
+            if getattr(self, name) and self.format not in formats:
+                raise ValueError(f"source.{name} is for {' and '.join(formats)}, not for {self.format}; leave it out")
+        if self.format == "csv" and not self.annotations:
+            raise ValueError("source.annotations must name the CSV, relative to source.path")
         if self.format == "coco" and set(self.images) != set(self.splits):
             odd = min(set(self.images) ^ set(self.splits))
             raise ValueError(f"source.splits and source.images must name the same splits; only one has {odd!r}")
+        if set(self.captions) - set(self.splits):
+            odd = min(set(self.captions) - set(self.splits))
+            raise ValueError(f"source.captions names {odd!r}, which source.splits does not")
         return self
 
 
@@ -98,6 +148,7 @@ class PipelineConfig(Settings):
     schema_source: Literal["imported", "inferred"] = Field(
         "imported", description="The product's schema of detection records, or one inferred from statistics."
     )
+    validation: Validation = Field(default_factory=Validation)
     detector: Config = Field(default_factory=Config)
     tuning: Tuning = Field(default_factory=Tuning)
     blessing: Bounds = Field(default_factory=Bounds)

@@ -1,39 +1,48 @@
-"""How annotation files become tf.Examples: a Beam pipeline over the seams of TFX's ExampleGen."""
+"""How annotation files become tf.Examples: read once, dealt out to shards, each shard written by one Beam worker."""
 
 from __future__ import annotations
 
 import abc
-import json
+import logging
 import os
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
 from google.protobuf import json_format, struct_pb2
 from tfx import types
-from tfx.components.example_gen import utils
-from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
-from tfx.types.standard_component_specs import CUSTOM_CONFIG_KEY, EXAMPLES_KEY, INPUT_BASE_KEY, INPUT_CONFIG_KEY
+from tfx.types.standard_component_specs import (
+    CUSTOM_CONFIG_KEY,
+    EXAMPLES_KEY,
+    INPUT_CONFIG_KEY,
+    OUTPUT_CONFIG_KEY,
+    OUTPUT_DATA_FORMAT_KEY,
+    OUTPUT_FILE_FORMAT_KEY,
+)
 from tfx.utils import proto_utils
 
-from components.example_gen.read_split import ReadSplit, Source
+from components.example_gen.entry_file import write_entries
+from components.example_gen.source import Source
+from components.example_gen.write_shard import ASIDE, Division, Shard, SplitWork, WriteShard, read_ledgers
 from efficientdet.data import ledger as ledger_file
-from efficientdet.data.coco import coco_label_map, read_coco
-from efficientdet.data.fingerprint import expand
 from efficientdet.data.ledger import Ledger
-from efficientdet.data.voc import IMAGE_FOLDER, read_voc, voc_label_map, voc_root
-from efficientdet.errors import DataError
 from efficientdet.label_map import FILE_NAME as LABEL_MAP_FILE
 from efficientdet.label_map import LabelMap
 
+IMAGES_PER_SHARD = 256
+"""Some 40 MB of photographs: enough shards to share out, not so many that opening them counts."""
+MOST_SHARDS = 1024
 
-class DetectionExecutor(BaseExampleGenExecutor):
-    """Base of both formats: finds the splits, runs the pipeline, writes label map and ledger, judges the ledger."""
+logger = logging.getLogger(__name__)
+
+
+class DetectionExecutor(BaseBeamExecutor):
+    """Base of all formats: finds the splits, runs the pipeline, writes label map and ledger, judges the ledger."""
 
     def Do(  # noqa: N802 - TFX
         self,
@@ -46,82 +55,99 @@ class DetectionExecutor(BaseExampleGenExecutor):
         Raises DataError, before any Beam worker starts, for annotation files that cannot be used at all,
         and, after the last, when more than `max_bad_fraction` of the records of a split had to be dropped.
         """
-        settings = _settings(exec_properties)
-        splits = _splits(exec_properties)
-        self._sources = {split: self.source(split, pattern, exec_properties) for split, pattern in splits.items()}
-        self._label_map = self.label_map(settings)
-        examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
-        self._parts = f"{examples.uri}/ledger-parts"
-        self._pending = list(splits)
-        super().Do(input_dict, output_dict, exec_properties)
+        settings, splits = settings_of(exec_properties), _splits(exec_properties)
+        sources = {split: self.source(split, pattern, exec_properties) for split, pattern in splits.items()}
+        label_map = self.label_map(sources, settings)
+        [examples] = output_dict[EXAMPLES_KEY]
+        division = _division(exec_properties)
+        targets = list(division.buckets) if division else list(splits)
+        examples.split_names = artifact_utils.encode_split_names(targets)
 
-        ledgers = {split: _read_part(f"{self._parts}/{split}") for split in splits}
-        fileio.rmtree(self._parts)
-        # TFX removes the outputs of a failed step, but who has to mend the data needs the whole list.
-        refused = f"{os.path.dirname(examples.uri)}-refused.json"  # noqa: PTH120 - a uri
-        _write(refused, ledger_file.to_json(ledgers))
-        for split, ledger in ledgers.items():
-            ledger.require(split, settings["max_bad_fraction"], refused)
-        fileio.rename(refused, f"{examples.uri}/{ledger_file.FILE_NAME}")
-        _write(f"{examples.uri}/{LABEL_MAP_FILE}", self._label_map.to_json())
-        examples.set_string_custom_property("label_map_hash", self._label_map.hash)
-
-    def GetInputSourceToExamplePTransform(  # noqa: N802 - TFX
-        self,
-    ) -> Callable[[dict[str, Any], str], beam.PTransform]:
-        """What the base class calls once for each input split, in their order."""
-        return lambda exec_properties, split_pattern: self._read(self._pending.pop(0))
-
-    def _read(self, split: str) -> beam.PTransform:
-        return ReadSplit(self._sources[split], self.classes(), self._label_map, f"{self._parts}/{split}")
+        ledgers: dict[str, Ledger] = {target: Ledger() for target in targets}
+        work, shards = {}, []
+        for split, source in sources.items():
+            work[split] = SplitWork(
+                f"{examples.uri}/{ASIDE}/{split}.entries",
+                source.root,
+                source.image_folder,
+                self.classes(label_map),
+                bool(settings.get("masks")),
+                division,
+            )
+            offsets, ledger = _deal(source, split, work[split].entries, examples.uri, settings.get("group_pattern"))
+            ledgers[split if split in ledgers else targets[0]] += ledger
+            count = min(MOST_SHARDS, -(-len(offsets) // IMAGES_PER_SHARD)) or 1
+            shards += [Shard(split, number, count, offsets[number::count]) for number in range(count)]
+        with self._make_beam_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "Shards" >> beam.Create(shards)
+                | "Spread" >> beam.Reshuffle()
+                | "Write" >> beam.ParDo(WriteShard(examples.uri, work, label_map))
+            )
+        for target, ledger in read_ledgers(examples.uri, shards):
+            ledgers[target] += ledger
+        fileio.rmtree(f"{examples.uri}/{ASIDE}")
+        _conclude(examples, ledgers, bool(division), settings["max_bad_fraction"])
+        _write(f"{examples.uri}/{LABEL_MAP_FILE}", label_map.to_json())
+        examples.set_string_custom_property("label_map_hash", label_map.hash)
+        examples_utils.set_payload_format(examples, exec_properties[OUTPUT_DATA_FORMAT_KEY])
+        if exec_properties.get(OUTPUT_FILE_FORMAT_KEY):
+            examples_utils.set_file_format(examples, "tfrecords_gzip")
 
     @abc.abstractmethod
     def source(self, split: str, pattern: str, exec_properties: Mapping[str, Any]) -> Source:
         """Where a split's annotations and images are; raises DataError when the annotation file is missing."""
 
     @abc.abstractmethod
-    def label_map(self, settings: Mapping[str, Any]) -> LabelMap:
+    def label_map(self, sources: Mapping[str, Source], settings: Mapping[str, Any]) -> LabelMap:
         """The classes of all splits; raises DataError for annotation files that cannot be used at all."""
 
-    @abc.abstractmethod
-    def classes(self) -> dict[object, int]:
-        """Contiguous class id of each category, as the annotations call it."""
+    def classes(self, label_map: LabelMap) -> dict[object, int]:
+        """Contiguous class id of each category, as the annotations call it: by name unless a format says otherwise."""
+        return {label.name: label.id for label in label_map}
 
 
-class CocoExecutor(DetectionExecutor):
-    """Executor of CocoExampleGen."""
-
-    def source(self, split: str, pattern: str, exec_properties: Mapping[str, Any]) -> Source:
-        files = _find(exec_properties, pattern)
-        folders = _settings(exec_properties)["image_folders"]
-        folder = _resolve_span(folders[split], exec_properties)
-        return Source(files, exec_properties[INPUT_BASE_KEY], folder, partial(read_coco, files))
-
-    def label_map(self, settings: Mapping[str, Any]) -> LabelMap:
-        return coco_label_map(sorted({file for source in self._sources.values() for file in source.files}))
-
-    def classes(self) -> dict[object, int]:
-        return {label.category_id: label.id for label in self._label_map}
+def _deal(source: Source, split: str, path: str, uri: str, group_pattern: str | None) -> tuple[list[int], Ledger]:
+    """Reads the annotations of a split into the file `path`: the offset of each image, and the reader's ledger."""
+    fileio.makedirs(f"{uri}/{ASIDE}")
+    changes = f"{uri}/{ASIDE}/{split}-reader.jsonl"
+    with fileio.open(changes, "w") as file:
+        offsets, ledger = write_entries(source.read(), path, file, group_pattern)
+    if ledger.findings:
+        fileio.makedirs(f"{uri}/{ledger_file.CHANGES_FOLDER}")
+        fileio.rename(changes, f"{uri}/{ledger_file.CHANGES_FOLDER}/{split}-reader.jsonl")
+    return offsets, ledger
 
 
-class VocExecutor(DetectionExecutor):
-    """Executor of VocExampleGen."""
+def _conclude(examples: types.Artifact, ledgers: Mapping[str, Ledger], divided: bool, max_bad_fraction: float) -> None:
+    """Says what became of every record, writes it beside the examples, and raises DataError when too much was lost."""
+    if divided:
+        sum(ledgers.values(), Ledger()).require_balance(", ".join(ledgers))
+        for ledger in ledgers.values():
+            ledger.images.read, ledger.boxes.read = ledger.images.accounted, ledger.boxes.accounted
+    # TFX removes the outputs of a failed step, but who has to mend the data needs the whole list.
+    refused = f"{os.path.dirname(examples.uri)}-refused.json"  # noqa: PTH120 - a uri
+    _write(refused, ledger_file.to_json(ledgers))
+    for split, ledger in ledgers.items():
+        ledger.require_balance(split)
+        logger.info("%s: %s", split, ledger)
+    for split, ledger in ledgers.items():
+        ledger.require(split, max_bad_fraction, refused)
+    fileio.rename(refused, f"{examples.uri}/{ledger_file.FILE_NAME}")
 
-    def source(self, split: str, pattern: str, exec_properties: Mapping[str, Any]) -> Source:
-        file, *others = _find(exec_properties, pattern)
-        if others:
-            raise DataError(f"split {split}: {pattern} matches {file} and {others[0]}; name one image set")
-        return Source([file], str(voc_root(file)), IMAGE_FOLDER, partial(read_voc, file))
 
-    def label_map(self, settings: Mapping[str, Any]) -> LabelMap:
-        image_sets = [file for source in self._sources.values() for file in source.files]
-        return voc_label_map(image_sets, settings["classes"])
-
-    def classes(self) -> dict[object, int]:
-        return {label.name: label.id for label in self._label_map}
+def _division(exec_properties: Mapping[str, Any]) -> Division | None:
+    """TFX's output config, where it divides the input's one split."""
+    output = example_gen_pb2.Output()
+    proto_utils.json_to_proto(exec_properties[OUTPUT_CONFIG_KEY], output)
+    config = output.split_config
+    if not config.splits:
+        return None
+    return Division({split.name: split.hash_buckets for split in config.splits}, config.partition_feature_name)
 
 
-def _settings(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
     """The component's own settings, from the Struct in `custom_config`."""
     config, struct = example_gen_pb2.CustomConfig(), struct_pb2.Struct()
     proto_utils.json_to_proto(exec_properties[CUSTOM_CONFIG_KEY], config)
@@ -136,31 +162,8 @@ def _splits(exec_properties: Mapping[str, Any]) -> dict[str, str]:
     return {split.name: split.pattern for split in config.splits}
 
 
-def _find(exec_properties: Mapping[str, Any], pattern: str) -> list[Path]:
-    """The annotation files of a split, sorted; raises DataError when there are none."""
-    base = exec_properties[INPUT_BASE_KEY]
-    files = expand(base, pattern)
-    if not files:
-        raise DataError(
-            f"{Path(base) / pattern}: annotation file not found; check the data folder and the name of the split"
-        )
-    return files
-
-
-def _resolve_span(folder: str, exec_properties: Mapping[str, Any]) -> str:
-    """An image folder with the span and version that the driver chose for the annotation files."""
-    specs = utils.verify_split_pattern_specs(example_gen_pb2.Input.Split(pattern=folder))
-    span, version = exec_properties.get(utils.SPAN_PROPERTY_NAME, 0), exec_properties.get(utils.VERSION_PROPERTY_NAME)
-    return utils.get_pattern_for_span_version(folder, *specs, span, version)
-
-
-def _read_part(path: str) -> Ledger:
-    with fileio.open(path, "r") as file:
-        return Ledger.from_dict(json.load(file))
-
-
 def _write(path: str, text: str) -> None:
     """Writes aside, then renames."""
     with fileio.open(f"{path}.part", "w") as file:
         file.write(text)
-    fileio.rename(f"{path}.part", path)
+    fileio.rename(f"{path}.part", path, overwrite=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
+from operator import mul, sub
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from efficientdet.boxes import area, clip
+from efficientdet.boxes import area
 from efficientdet.data.annotation import BoxAnnotation, Entry, ImageAnnotation, Read
 from efficientdet.data.example import AnnotatedImage
 from efficientdet.data.image_file import ImageFile, UnusableError, open_image, read_image
@@ -178,29 +179,31 @@ def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> t
     """The corners (yxyx pixels) inside the image, and the finding of a clipped box; raises UnusableError."""
     if box.corners is None:
         raise UnusableError("malformed box", "the box is not given as four numbers")
-    sides = np.asarray([image.height, image.width] * 2 if annotation.normalised else 1.0, np.float64)
-    with np.errstate(over="ignore"):
-        corners = np.asarray(box.corners, np.float64) * sides
-    shown = f"box (ymin, xmin, ymax, xmax) = ({', '.join(f'{c:g}' for c in corners)})"
-    if not np.isfinite(corners).all():
-        raise UnusableError("non-finite box", f"{shown} is not finite")
-    if (corners[2:] <= corners[:2]).any():
-        raise UnusableError("zero-area box", f"{shown} has no area")
-    clipped = clip(corners, image.height, image.width)
+    # Plain numbers: an image has a handful of boxes, for which arrays are the slower way.
+    height, width = (image.height, image.width) if annotation.normalised else (1, 1)
+    ymin, xmin, ymax, xmax = corners = tuple(map(mul, box.corners, (height, width, height, width)))
+    if not all(map(isfinite, corners)):
+        raise UnusableError("non-finite box", f"{_shown(corners)} is not finite")
+    if ymax <= ymin or xmax <= xmin:
+        raise UnusableError("zero-area box", f"{_shown(corners)} has no area")
+    clipped = top, left, bottom, right = (
+        max(ymin, 0.0),
+        max(xmin, 0.0),
+        min(ymax, float(image.height)),
+        min(xmax, float(image.width)),
+    )
     size = f"{image.width}x{image.height} pixels"
-    if (clipped[2:] <= clipped[:2]).any():
-        raise UnusableError("box outside image", f"{shown} lies outside the image of {size}")
-    sides = clipped[2:].astype(np.float32) - clipped[:2].astype(np.float32)
-    if not np.prod(sides) > 0:
-        raise UnusableError("zero-area box", f"{shown} has an area below the precision of float32")
-    if np.abs(clipped - corners).max() <= ROUNDING:
-        return tuple(clipped), None
-    left = _fraction(clipped, corners)
-    message = f"{shown} crosses the border of {size}; {left:.1%} of it is left"
-    return tuple(clipped), _finding(annotation, box, "over the border", message, outcome="clipped", kept=left)
+    if bottom <= top or right <= left:
+        raise UnusableError("box outside image", f"{_shown(corners)} lies outside the image of {size}")
+    if not (np.float32(bottom) - np.float32(top)) * (np.float32(right) - np.float32(left)) > 0:
+        raise UnusableError("zero-area box", f"{_shown(corners)} has an area below the precision of float32")
+    if max(map(abs, map(sub, clipped, corners))) <= ROUNDING:
+        return clipped, None
+    # Halved, so that the sides of huge boxes do not overflow.
+    left_over = (bottom - top) / (ymax / 2 - ymin / 2) / 2 * ((right - left) / (xmax / 2 - xmin / 2) / 2)
+    message = f"{_shown(corners)} crosses the border of {size}; {left_over:.1%} of it is left"
+    return clipped, _finding(annotation, box, "over the border", message, outcome="clipped", kept=left_over)
 
 
-def _fraction(clipped: NDArray[np.float64], corners: NDArray[np.float64]) -> float:
-    """The part of the area that is left, free of the overflow of huge sides."""
-    sides = (clipped[2:] - clipped[:2]) / (corners[2:] / 2 - corners[:2] / 2) / 2
-    return float(np.prod(sides))
+def _shown(corners: Iterable[float]) -> str:
+    return f"box (ymin, xmin, ymax, xmax) = ({', '.join(f'{c:g}' for c in corners)})"

@@ -111,34 +111,35 @@ def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
     """Reads one record, ours or of another TF Object Detection API writer; fit for `tf.data.Dataset.map`.
 
     Args:
-      serialised: string scalar.
+      serialised: string scalar. It must hold `image/encoded`, `image/height` and `image/width`, and a `class/label` for
+      every box; InvalidArgumentError when it does not.
 
     Returns:
-      image_bytes, source_id: string scalars; height, width: int32 scalars; boxes `[n, 4]` float32 yxyx
-      pixels; classes `[n]` int32 from 1; is_crowd `[n]` bool, False where the record has none; area `[n]`
-      float32 pixels, that of the box where the record has none.
+      image_bytes, source_id: string scalars, the id of a record without one being its `image/filename`, or else a hash
+      of its image; height, width: int32 scalars; boxes `[n, 4]` float32 yxyx pixels; classes `[n]` int32 from 1;
+      is_crowd `[n]` bool, False where the record has none; area `[n]` float32 pixels, that of the box where the record
+      has none.
     """
-    scalar = {
-        "image/encoded": tf.string,
-        "image/source_id": tf.string,
-        "image/height": tf.int64,
-        "image/width": tf.int64,
-    }
+    scalar = {"image/encoded": tf.string, "image/height": tf.int64, "image/width": tf.int64}
+    optional = ("image/source_id", "image/filename")
     listed = {f"image/object/bbox/{side}": tf.float32 for side in ("ymin", "xmin", "ymax", "xmax")} | {
         "image/object/class/label": tf.int64,
         "image/object/is_crowd": tf.int64,
         "image/object/area": tf.float32,
     }
     features = {key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalar.items()}
+    features |= {key: tf.io.FixedLenFeature([], tf.string, "") for key in optional}
     features |= {key: tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True) for key, dtype in listed.items()}
     record = tf.io.parse_single_example(serialised, features)
     height, width = tf.cast(record["image/height"], tf.int32), tf.cast(record["image/width"], tf.int32)
     boxes_norm = tf.stack([record[f"image/object/bbox/{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=-1)
     boxes = boxes_norm * tf.cast(tf.stack([height, width, height, width]), tf.float32)
     sides = boxes[:, 2:] - boxes[:, :2]
+    message = "Could not parse example: image/object/class/label does not hold a number for every box"
+    tf.debugging.assert_equal(tf.size(record["image/object/class/label"]), tf.shape(boxes)[0], message)
     return {
         "image_bytes": record["image/encoded"],
-        "source_id": record["image/source_id"],
+        "source_id": _id(record),
         "height": height,
         "width": width,
         "boxes": boxes,
@@ -146,6 +147,13 @@ def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
         "is_crowd": _per_box(record["image/object/is_crowd"], tf.zeros(tf.shape(boxes)[0], tf.int64)) > 0,
         "area": _per_box(record["image/object/area"], sides[:, 0] * sides[:, 1]),
     }
+
+
+def _id(record: dict[str, tf.Tensor]) -> tf.Tensor:
+    """What a record is called; 62 bits of hash tell any number of images apart."""
+    hashed = tf.strings.as_string(tf.strings.to_hash_bucket_fast(record["image/encoded"], 1 << 62))
+    named = tf.where(tf.equal(record["image/filename"], ""), hashed, record["image/filename"])
+    return tf.where(tf.equal(record["image/source_id"], ""), named, record["image/source_id"])
 
 
 def _per_box(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import warnings
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -86,16 +88,34 @@ def locate(root: str | Path, *parts: str) -> Path:
     Raises UnusableError, reason `outside data folder`, when `..`, an absolute path or a symbolic link leads
     out of it, or `unusable file name` for what no file system can hold.
     """
-    root, name = Path(root).resolve(), printable("/".join(parts))
+    shown = printable("/".join(parts))
     if sum(map(len, parts)) > LONGEST_NAME:
-        raise UnusableError("unusable file name", f"{name!r} is not a usable file name (File name too long)")
+        raise UnusableError("unusable file name", f"{shown!r} is not a usable file name (File name too long)")
+    *folders, name = parts
     try:
-        path = root.joinpath(*parts).resolve()
+        home, folder = _resolved(str(root)), _resolved(str(Path(root, *folders)))
+        path = folder / name
+        # Most names are plain: one look at the file instead of one at each folder above it.
+        if name in ("", ".", "..") or "/" in name or _is_link(path):
+            path = path.resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise UnusableError("unusable file name", f"{name!r} is not a usable file name ({error})") from error
-    if not path.is_relative_to(root):
-        raise UnusableError("outside data folder", f"{name!r} leads out of the data folder {root}")
+        raise UnusableError("unusable file name", f"{shown!r} is not a usable file name ({error})") from error
+    if not path.is_relative_to(home):
+        raise UnusableError("outside data folder", f"{shown!r} leads out of the data folder {home}")
     return path
+
+
+def _is_link(path: Path) -> bool:
+    """Whether it is a symbolic link; not so for what is not there. Raises ValueError for what is no name at all."""
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=256)
+def _resolved(folder: str) -> Path:
+    return Path(folder).resolve()
 
 
 def read_image(root: str | Path, folder: str, name: str) -> ImageFile:

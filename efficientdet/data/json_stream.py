@@ -19,6 +19,8 @@ CHUNK = 1 << 20
 REMEDY = "give a COCO file, as annotations/instances_train2017.json"
 
 _SPACE = re.compile(r"\s*")
+_SPACES = ("", " ", "\t", "\n", "\r")
+_COMMA = re.compile(r"\s*,\s*(?=\S)")
 # The end of the window ends a string, too: what stands in it is no bracket.
 _BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _LONGEST_WORD = len("-Infinity")
@@ -48,6 +50,12 @@ def read_lists(path: str | Path, keys: Sequence[str]) -> Iterator[tuple[str, Any
     except OSError as error:
         cause = "not found" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise DataError(f"{path}: annotation file {cause}; {REMEDY}") from error
+
+
+def read_rest(path: str | Path, lists: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Every member of the file's one object besides those lists, whole, in file order; raises as `read_lists`."""
+    with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        yield from _Stream(path, file).rest(frozenset(lists))
 
 
 class _Stream:
@@ -83,6 +91,17 @@ class _Stream:
         if self._peek():
             self._refuse("more text after its end")
 
+    def rest(self, lists: frozenset[str]) -> Iterator[tuple[str, Any]]:
+        """The members with other keys."""
+        for _ in self._members("{", "}"):
+            key = self._value()
+            self._expect(":")
+            if key in lists:
+                for _ in self._members("[", "]"):
+                    self._value()
+            else:
+                yield key, self._value()
+
     def _members(self, opening: str, closing: str) -> Iterator[None]:
         """Pauses at each member of the list or object that starts here; the caller reads it."""
         self._expect(opening)
@@ -91,6 +110,9 @@ class _Stream:
             return
         while True:
             yield
+            if comma := _COMMA.match(self.text, self.at):
+                self.at = comma.end()
+                continue
             if self._peek() == closing:
                 self.at += 1
                 return
@@ -98,7 +120,8 @@ class _Stream:
 
     def _value(self) -> Any:
         """The value that starts here."""
-        self._peek()
+        if self.text[self.at : self.at + 1] in _SPACES:
+            self._peek()
         while True:
             try:
                 value, end = _decode(self.text, self.at)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import tensorflow as tf
-from ml_metadata.metadata_store import MetadataStore
-from tfx import v1 as tfx
+from PIL import Image
 from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
 from components.example_gen import CocoExampleGen, VocExampleGen
+from components.example_gen.entry_file import write_entries
+from components.example_gen.write_shard import Shard, SplitWork, WriteShard
 from efficientdet.data import ledger
+from efficientdet.data.coco import coco_label_map, read_coco
 from efficientdet.data.demo import write_demo_data
 from efficientdet.data.fingerprint import coco_fingerprint, voc_fingerprint
 from efficientdet.errors import ConfigError, DataError
@@ -26,29 +29,6 @@ from efficientdet.label_map import LabelMap
 SPLITS = {"train": "annotations/instances_train.json", "eval": "annotations/instances_eval.json"}
 FOLDERS = {"train": "train", "eval": "eval"}
 Run = Callable[[BaseComponent], Path]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a one-node pipeline; the folder of its newest Examples artifact."""
-
-    def apply(component: BaseComponent) -> Path:
-        config = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
-        pipeline = tfx.dsl.Pipeline(
-            pipeline_name="examples",
-            pipeline_root=str(tmp_path / "root"),
-            metadata_connection_config=config,
-            components=[component],
-            enable_cache=True,
-            beam_pipeline_args=["--runner=FnApiRunner"],
-        )
-        tfx.orchestration.LocalDagRunner().run(pipeline)
-        newest = max(MetadataStore(config).get_artifacts_by_type("Examples"), key=lambda artifact: artifact.id)
-        folder = Path(newest.uri)
-        assert newest.custom_properties["label_map_hash"].string_value == LabelMap.load(folder).hash
-        return folder
-
-    return apply
 
 
 @pytest.fixture
@@ -62,15 +42,9 @@ def coco(base: Path, splits: dict[str, str] = SPLITS, bound: float = 0.0) -> Coc
     return CocoExampleGen(str(base), splits, folders, bound, coco_fingerprint(base, splits, folders))
 
 
-def records(folder: Path, split: str) -> dict[str, Any]:
-    """tf.Example features by file name, from every shard of a split."""
-    shards = sorted(str(path) for path in (folder / f"Split-{split}").glob("data_tfrecord-?????-of-?????.gz"))
-    assert shards
-    found = {}
-    for record in tf.data.TFRecordDataset(shards, "GZIP").as_numpy_iterator():
-        features = tf.train.Example.FromString(record).features.feature
-        found[features["image/filename"].bytes_list.value[0].decode()] = features
-    return found
+def changes(folder: Path) -> set[str]:
+    """The records of all lines below `changes`."""
+    return {json.loads(line)["record"] for path in (folder / "changes").iterdir() for line in path.open()}
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -82,7 +56,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_coco_runs_is_cached_and_runs_again_on_any_change(run: Run, demo: Path) -> None:
+def test_coco_runs_is_cached_and_runs_again_on_any_change(run: Run, records, demo: Path) -> None:
     folder = run(coco(demo))
     for split, count in (("train", 6), ("eval", 3)):
         found = records(folder, split)
@@ -108,17 +82,22 @@ def test_coco_runs_is_cached_and_runs_again_on_any_change(run: Run, demo: Path) 
     assert run(coco(demo)) != folder, "one changed annotation of the same size and time is noticed"
 
 
-def test_bad_records_are_counted_and_listed_up_to_the_bound(run: Run, demo: Path) -> None:
+def test_bad_records_are_counted_and_listed_up_to_the_bound(run: Run, records, demo: Path) -> None:
     image = demo / "train/000001.jpg"
     image.write_bytes(image.read_bytes()[:2000])
     edit(demo / SPLITS["train"], lambda d: d["annotations"].append(d["annotations"][-1] | {"image_id": 99, "id": 999}))
     folder = run(coco(demo, bound=0.9))
     written = json.loads((folder / "ledger.json").read_text())
     train = written["splits"]["train"]
-    assert train["images"] == {"read": 6, "kept": 5, "clipped": 0, "dropped": {"undecodable image": 1}}
+    assert train["images"]["dropped"] == {"undecodable image": 1}
+    assert (train["images"]["read"], train["images"]["kept"]) == (6, 5)
     assert train["boxes"]["dropped"].keys() == {"undecodable image", "unknown image id"}
-    assert [finding["record"] for finding in train["findings"]] == ["image 1 (000001.jpg)", "annotation 999"]
+    lost = [finding["record"] for finding in train["findings"] if finding["reason"] == "undecodable image"]
+    own = [a["id"] for a in json.loads((demo / SPLITS["train"]).read_text())["annotations"] if a["image_id"] == 1]
+    assert lost == [*(f"image 1 (000001.jpg), annotation {number}" for number in own), "image 1 (000001.jpg)"]
+    assert "annotation 999" in [finding["record"] for finding in train["findings"]]
     assert len(records(folder, "train")) == 5
+    assert changes(folder) == {finding["record"] for finding in train["findings"]}, "each change has its line"
 
     with pytest.raises(DataError, match=r"^split train: 1 of 6 images \(16\.7%\) cannot be used") as error:
         run(coco(demo, bound=0.1))
@@ -136,11 +115,11 @@ def test_annotation_files_of_no_use_stop_at_once(run: Run, demo: Path) -> None:
         run(coco(demo, SPLITS | {"eval": "annotations/instances_gone.json"}))
     for path in (demo / "train").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match=r"split all: not one of 6 images can be used; first: .*does not exist"):
+    with pytest.raises(DataError, match=r"split train: not one of 6 images can be used; first: .*does not exist"):
         run(coco(demo, {"all": SPLITS["train"]}, bound=1.0))
 
 
-def test_a_single_split_of_the_latest_span_is_divided_by_content(run: Run, tmp_path: Path) -> None:
+def test_a_single_split_of_the_latest_span_is_divided_by_content(run: Run, records, tmp_path: Path) -> None:
     for span, count in ((1, 2), (2, 12)):
         write_demo_data(tmp_path / f"data/span-{span}", seed=span, images={"train": count})
     splits, folders = {"all": "span-{SPAN}/annotations/*.json"}, {"all": "span-{SPAN}/train"}
@@ -150,10 +129,86 @@ def test_a_single_split_of_the_latest_span_is_divided_by_content(run: Run, tmp_p
     assert len(train) + len(evaluation) == 12
     assert not train.keys() & evaluation.keys()
     assert evaluation
-    assert ledger.load(folder)["all"].images.kept == 12
+    ledgers = ledger.load(folder)
+    assert {split: account.images.kept for split, account in ledgers.items()} == {
+        "train": len(train),
+        "eval": len(evaluation),
+    }
 
 
-def test_voc_reads_a_real_data_set(run: Run, shared: Path) -> None:
+@pytest.mark.parametrize("way", [{"group_by": "video"}, {"group_pattern": r"^0000(.)"}], ids=["field", "name"])
+def test_a_group_is_never_divided(run: Run, records, tmp_path: Path, way: dict[str, str]) -> None:
+    write_demo_data(tmp_path / "data", images={"train": 40})
+    base, annotations = tmp_path / "data", {"all": "annotations/instances_train.json"}
+    edit(base / annotations["all"], lambda d: [i.update(video=int(i["file_name"][4])) for i in d["images"]])
+    divide = {"train": 1, "eval": 1}
+    folder = run(CocoExampleGen(str(base), annotations, {"all": "train"}, 0.0, "", divide=divide, **way))
+    videos = {split: {name[4] for name in records(folder, split)} for split in divide}
+    assert not videos["train"] & videos["eval"]
+    assert videos["train"] | videos["eval"] == set("01234")
+    groups = {name[4]: f["image/group"].bytes_list.value[0].decode() for name, f in records(folder, "train").items()}
+    assert all(video == group for video, group in groups.items())
+
+
+def test_masks_and_captions_are_carried(run: Run, records, shared: Path, tmp_path: Path) -> None:
+    """COCO's own polygons and run lengths; a mask fills the box it belongs to."""
+    base, splits = shared / "data/coco_mini", {"train": "annotations/instances_val2017.json"}
+    annotations = json.loads((base / splits["train"]).read_text())
+    captions = tmp_path / "captions.json"
+    spoken = [{"id": i, "image_id": e["id"], "caption": f"view {e['id']}"} for i, e in enumerate(annotations["images"])]
+    captions.write_text(json.dumps({"images": annotations["images"], "annotations": spoken}))
+    component = CocoExampleGen(
+        str(base), splits, {"train": "val2017"}, 0.0, "", {"train": str(captions)}, masks=True, divide={"train": 1}
+    )
+    found = records(run(component), "train")
+    assert len(found) == 80
+    apart = []
+    for features in found.values():
+        assert features["image/caption"].bytes_list.value == [
+            b"view " + features["image/source_id"].bytes_list.value[0]
+        ]
+        sides = [features[f"image/object/bbox/{side}"].float_list.value for side in ("ymin", "xmin", "ymax", "xmax")]
+        size = [features[f"image/{side}"].int64_list.value[0] for side in ("height", "width")]
+        for box, png in zip(zip(*sides, strict=True), features["image/object/mask"].bytes_list.value, strict=True):
+            mask = np.asarray(Image.open(io.BytesIO(png)))
+            assert mask.shape == tuple(size)
+            rows, columns = np.nonzero(mask)
+            drawn = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+            apart.append(np.abs(np.asarray(box) * (size * 2) - drawn).max())
+    # COCO's boxes are those of the polygons; pycocotools draws no pixel that a thin tip covers by less than half.
+    assert np.quantile(apart, 0.95) < 2
+
+
+def test_images_without_any_annotation_list_are_negatives(run: Run, records, demo: Path) -> None:
+    """As COCO's image_info of test-dev."""
+    edit(demo / SPLITS["eval"], lambda d: d.pop("annotations"))
+    folder = run(coco(demo))
+    assert {len(f["image/object/class/label"].int64_list.value) for f in records(folder, "eval").values()} == {0}
+    assert ledger.load(folder)["eval"].images.kept == 3
+
+
+def test_a_repeated_shard_gives_the_same_bytes_and_a_failed_one_leaves_nothing(demo: Path, tmp_path: Path) -> None:
+    labels = coco_label_map([demo / SPLITS["train"]])
+    classes = {label.category_id: label.id for label in labels}
+    entries, out = str(tmp_path / "entries"), tmp_path / "out"
+    offsets, _ = write_entries(read_coco([demo / SPLITS["train"]]), entries, io.StringIO())
+    shard = Shard("train", 0, 1, offsets)
+
+    def write(offsets: list[int], folder: str = "train") -> dict[str, bytes]:
+        work = SplitWork(entries, str(demo), folder, classes, False, None)
+        writer = WriteShard(str(out), {"train": work}, labels)
+        list(writer.process(dataclasses.replace(shard, offsets=offsets)))
+        return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    with pytest.raises(Exception, match=r"."):
+        write([*offsets, 10**9])
+    assert not [path for path in out.rglob("*") if path.is_file()]
+    first = write(offsets)
+    assert sorted(first) == ["Split-train/data_tfrecord-00000-of-00001.gz", "aside/train-00000-of-00001.json"]
+    assert write(offsets) == first
+
+
+def test_voc_reads_a_real_data_set(run: Run, records, shared: Path) -> None:
     """BCCD: 292 + 72 images; 4,888 boxes of which the two of zero size are dropped."""
     base, splits = shared / "data/bccd/BCCD", {"train": "trainval", "eval": "test"}
     folder = run(VocExampleGen(str(base), splits, None, 0.01, voc_fingerprint(base, splits)))

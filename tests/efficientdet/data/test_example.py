@@ -120,3 +120,26 @@ def test_genuine_records_without_crowd_and_area(shared: Path) -> None:
     np.testing.assert_allclose(parsed[0]["boxes"], [[24, 142, 276, 442]], atol=1e-3)
     np.testing.assert_allclose(parsed[0]["area"], [252 * 300], atol=1)
     assert parsed[0]["is_crowd"].tolist() == [False]
+
+
+def test_a_record_without_an_id_is_called_by_its_file_or_its_image() -> None:
+    record = to_example(annotated([]), LABELS)
+
+    def source_id() -> bytes:
+        return parse_example(tf.constant(record.SerializeToString()))["source_id"].numpy()
+
+    record.features.feature["image/source_id"].bytes_list.value[0] = b""
+    assert source_id() == "ä.jpg".encode()
+    for key in ("image/source_id", "image/filename"):
+        del record.features.feature[key]
+    first = source_id()
+    assert first.isdigit()
+    record.features.feature["image/encoded"].bytes_list.value[0] += b"."
+    assert source_id() != first
+
+
+def test_boxes_without_class_numbers_are_refused() -> None:
+    record = to_example(annotated([[0, 0, 9, 9]]), LABELS)
+    del record.features.feature["image/object/class/label"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="parse example: image/object/class/label does not hold"):
+        parse_example(tf.constant(record.SerializeToString()))
