@@ -27,11 +27,11 @@ def encoded(image_format: str, mode: str = "RGB", **options: object) -> bytes:
         ("JPEG", "RGB", {"restart_marker_blocks": 1}, True),
         ("JPEG", "RGB", {"comment": b"\xff\xd9 no end", "subsampling": 0}, True),
         ("JPEG", "CMYK", {}, False),
-        ("PNG", "RGB", {}, True),
-        ("PNG", "RGBA", {}, True),
-        ("PNG", "L", {}, True),
-        ("PNG", "LA", {}, True),
-        ("PNG", "P", {}, True),
+        ("PNG", "RGB", {}, False),
+        ("PNG", "RGBA", {}, False),
+        ("PNG", "L", {}, False),
+        ("PNG", "LA", {}, False),
+        ("PNG", "P", {}, False),
         ("PNG", "1", {}, False),
         ("PNG", "P", {"bits": 4}, False),
         ("PNG", "I;16", {}, False),
@@ -39,15 +39,23 @@ def encoded(image_format: str, mode: str = "RGB", **options: object) -> bytes:
 )
 def test_the_structure_is_what_a_decoder_finds(image_format: str, mode: str, options, usual: bool) -> None:
     data = encoded(image_format, mode, **options)
-    assert image_structure(data) == Structure(image_format.lower(), 30, 40, 1, usual)
+    found = image_structure(data)
+    assert found == Structure(image_format.lower(), 30, 40, 1, usual, scans=10 if "progressive" in options else 1)
     assert image_structure(data + b"appended") == image_structure(data)
 
 
-def test_an_animated_png_is_not_usual() -> None:
-    data = encoded("PNG", save_all=True, append_images=[Image.new("RGB", (40, 30))])
-    found = image_structure(data)
-    assert found is not None
-    assert not found.usual
+def test_the_skeleton_is_the_image_without_its_pixels() -> None:
+    for options in ({}, {"progressive": True}, {"optimize": True, "exif": b"Exif\0\0" + b"\0" * 5000}):
+        data = encoded("JPEG", **options)
+        found = image_structure(data)
+        assert found is not None
+        assert len(found.skeleton) < 2000
+        picture = Image.open(io.BytesIO(found.skeleton))
+        picture.load()
+        assert picture.size == (40, 8)
+        again = image_structure(found.skeleton)
+        assert again is not None
+        assert (again.scans, again.skeleton) == (found.scans, found.skeleton)
 
 
 @pytest.mark.parametrize("orientation", [0, *range(1, 9), 9, 65535])
