@@ -47,7 +47,7 @@ def image_structure(encoded: bytes) -> Structure | None:
 
 def _jpeg(data: bytes) -> Structure | None:
     """Walks the markers of ITU-T T.81, appendix B."""
-    position, orientation, frame = 2, 1, None
+    position, orientation, frame, sound = 2, 1, None, True
     tables = set()
     while True:
         while data[position + 1] == 0xFF:  # fill bytes
@@ -64,8 +64,11 @@ def _jpeg(data: bytes) -> Structure | None:
             if frame:
                 return None
             frame = marker, *struct.unpack_from(">BHHB", data, position + 4)
+            sound = sound and _are_components(data[position + 9 : position + 2 + length])
         elif marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
             orientation = _orientation(data[position + 4 : position + 2 + length])
+        elif marker in _CHECKS:
+            sound = sound and _CHECKS[marker](data[position + 4 : position + 2 + length])
         tables.add(marker)
         position += 2 + length
         if marker == 0xDA:
@@ -77,7 +80,52 @@ def _jpeg(data: bytes) -> Structure | None:
         return None
     coding, precision, height, width, channels = frame
     usual = coding in _USUAL_FRAMES and precision == 8 and channels in (1, 3) and {0xDB, 0xC4} <= tables
-    return Structure("jpeg", height, width, orientation, usual)
+    return Structure("jpeg", height, width, orientation, usual and sound)
+
+
+def _are_components(components: bytes) -> bool:
+    """Whether a frame's components have sampling factors of 1 to 4 and one of four tables each."""
+    factors = [(sampling >> 4, sampling & 15) for sampling in components[2::3]]
+    fit = len(components) == 1 + 3 * components[0] and all(1 <= side <= 4 for pair in factors for side in pair)
+    return fit and all(table < 4 for table in components[3::3])
+
+
+def _are_codes(tables: bytes) -> bool:
+    """Whether those are Huffman tables: of each length no more codes than there is room for (T.81, annex C)."""
+    position = 0
+    while position < len(tables):
+        counts = tables[position + 1 : position + 17]
+        values = tables[position + 17 : position + 17 + sum(counts)]
+        code = 0
+        for length, count in enumerate(counts, start=1):
+            code = 2 * code + count
+            if count and code >= 1 << length:
+                return False
+        is_dc = tables[position] < 0x10
+        if tables[position] & 0xEC or len(values) < sum(counts) or (is_dc and max(values, default=0) > 15):
+            return False
+        position += 17 + len(values)
+    return True
+
+
+def _are_divisors(tables: bytes) -> bool:
+    """Whether those are quantization tables, of 64 numbers of one or two bytes each, none of them zero."""
+    position = 0
+    while position < len(tables):
+        size = 128 if tables[position] & 0x10 else 64
+        values = tables[position + 1 : position + 1 + size]
+        if tables[position] & 0xEC or len(values) < size or 0 in (values if size == 64 else ()):
+            return False
+        position += 1 + size
+    return True
+
+
+def _is_scan(header: bytes) -> bool:
+    """Whether a scan names one to four components with tables that there can be."""
+    return len(header) == 4 + 2 * header[0] and not any(tables & 0xCC for tables in header[2:-3:2])
+
+
+_CHECKS = {0xC4: _are_codes, 0xDB: _are_divisors, 0xDA: _is_scan}
 
 
 def _png(data: bytes) -> Structure | None:

@@ -43,6 +43,29 @@ def test_the_structure_is_what_a_decoder_finds(image_format: str, mode: str, opt
     assert image_structure(data + b"appended") == image_structure(data)
 
 
+@pytest.mark.parametrize(
+    ("marker", "offset", "byte"),
+    [
+        (b"\xff\xc4", 4, 0x20),  # class of a Huffman table
+        (b"\xff\xc4", 5, 3),  # three codes of one bit
+        (b"\xff\xc4", 20, 200),  # more codes than the table holds
+        (b"\xff\xc4", 21, 99),  # a difference of 99 bits
+        (b"\xff\xdb", 4, 7),  # an eighth quantization table
+        (b"\xff\xdb", 9, 0),  # a division by zero
+        (b"\xff\xc0", 9, 1),  # one component less than are listed
+        (b"\xff\xc0", 11, 0x50),  # sampling five by zero
+        (b"\xff\xc0", 12, 9),  # a tenth quantization table
+        (b"\xff\xda", 4, 1),  # a component less in the scan
+        (b"\xff\xda", 6, 0x77),  # an eighth Huffman table
+    ],
+)
+def test_a_jpeg_with_impossible_tables_is_not_usual(marker: bytes, offset: int, byte: int) -> None:
+    data = bytearray(encoded("JPEG"))
+    data[data.index(marker) + offset] = byte
+    found = image_structure(bytes(data))
+    assert found is None or not found.usual
+
+
 def test_an_animated_png_is_not_usual() -> None:
     data = encoded("PNG", save_all=True, append_images=[Image.new("RGB", (40, 30))])
     found = image_structure(data)
