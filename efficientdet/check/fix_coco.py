@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -73,11 +73,12 @@ class CocoFix:
         with self._target.open("w", encoding="utf-8") as file:
             file.write("{")
             for key, value in read_rest(source, LISTS):
-                file.write(f"{json.dumps(key)}: {json.dumps(value, default=_unreadable)},\n")
-            for key, entries in (("images", self._images()), ("annotations", self._annotations())):
-                file.write(f'"{key}": ')
-                _write_list(file, entries)
-                file.write(",\n" if key == "images" else "}\n")
+                _write_member(file, key, value)
+                file.write(",\n")
+            _write_member(file, "images", self._images())
+            file.write(",\n")
+            _write_member(file, "annotations", self._annotations())
+            file.write("}\n")
 
     def _images(self) -> Iterator[dict[str, Any]]:
         """The entries of images that are kept; notes to which of them the annotations of each id go."""
@@ -171,10 +172,15 @@ def _entries(source: str, key: str) -> Iterator[dict[str, Any]]:
             yield value if isinstance(value, dict) else {}
 
 
-def _write_list(file: TextIO, entries: Iterable[Mapping[str, Any]]) -> None:
+def _write_member(file: TextIO, key: str, value: object) -> None:
+    """One member of an object; a list, given as an iterator, element by element."""
+    file.write(f"{json.dumps(key)}: ")
+    if not isinstance(value, Iterator):
+        file.write(json.dumps(value, default=_unreadable))
+        return
     file.write("[")
-    for number, entry in enumerate(entries):
-        file.write(("," if number else "") + "\n" + json.dumps(entry, default=_unreadable))
+    for number, element in enumerate(value):
+        file.write(("," if number else "") + "\n" + json.dumps(element, default=_unreadable))
     file.write("\n]")
 
 

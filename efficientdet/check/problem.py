@@ -35,10 +35,7 @@ PROBLEMS: tuple[Problem, ...] = (
         "error",
         "An image has an id, a file name, and whole numbers for its size.",
         "Mend the entry, or write a clean file with --fix.",
-        (
-            "malformed row",
-            "unknown set",
-        ),
+        ("malformed row", "unknown set", "incomplete list"),
     ),
     Problem(
         "A102",
@@ -46,6 +43,7 @@ PROBLEMS: tuple[Problem, ...] = (
         "error",
         "Every image of a split has an id of its own.",
         "List each image once, with an id of its own.",
+        ("changed image id",),
     ),
     Problem(
         "A103",
@@ -58,7 +56,7 @@ PROBLEMS: tuple[Problem, ...] = (
         "A104",
         "unparsable XML",
         "error",
-        "An annotation is XML of one <annotation>, without entities.",
+        "An annotation is XML with the root `annotation`, and without entities.",
         "Export the annotation again.",
     ),
     Problem(
@@ -77,9 +75,9 @@ PROBLEMS: tuple[Problem, ...] = (
     ),
     Problem(
         "A107",
-        "damaged shard",
+        "damaged record",
         "error",
-        "A shard is a whole gzip TFRecord of examples.",
+        "The records of a shard are whole; behind a damaged one the rest of its shard cannot be read.",
         "Make the shards again.",
     ),
     Problem(

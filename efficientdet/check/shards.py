@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from efficientdet.data.annotation import BoxAnnotation, Entry, ImageAnnotation, Read
 from efficientdet.data.ledger import Finding
+from efficientdet.data.tfrecord_file import Damage, read_tfrecords
 from efficientdet.errors import reason
 from efficientdet.label_map import LabelMap
 
@@ -18,22 +19,32 @@ SIDES = ("ymin", "xmin", "ymax", "xmax")
 def read_shards(shards: Sequence[str], labels: LabelMap) -> Iterator[Entry]:
     """Every image of gzip TFRecord shards with its boxes, whose category is their class id; one record at a time.
 
-    A shard that ends too soon yields a Finding, and the next one follows. A box whose class text is not that of the
-    label map yields a Finding too.
+    A damaged record is a Finding, and the next shard follows. A box whose class text is not that of the label map
+    yields a Finding too.
     """
     images = boxes = 0
     for shard in shards:
-        position = 0
-        try:
-            for position, record in enumerate(tf.data.TFRecordDataset([shard], "GZIP").as_numpy_iterator()):
-                annotation, findings = _annotation(shard, position, record, labels)
-                images, boxes = images + 1, boxes + len(annotation.boxes)
-                yield annotation
-                yield from findings
-        except tf.errors.DataLossError as error:
-            said = f"the shard is damaged here, and the rest of it cannot be read ({reason(error)})"
-            yield Finding("damaged shard", shard, f"after record {position}", said, "noted", "image")
+        for position, record in enumerate(_records(shard)):
+            images += 1
+            if isinstance(record, Damage):
+                yield Finding("damaged record", shard, f"record {position}", record.message, of="image")
+                continue
+            annotation, findings = _annotation(shard, position, record, labels)
+            boxes += len(annotation.boxes)
+            yield annotation
+            yield from findings
     yield Read(images, boxes)
+
+
+def _records(shard: str) -> Iterator[bytes | Damage]:
+    """The records of a file, or of an address that TensorFlow knows."""
+    if "://" not in shard:
+        yield from read_tfrecords(shard)
+        return
+    try:
+        yield from tf.data.TFRecordDataset([shard], "GZIP").as_numpy_iterator()
+    except tf.errors.DataLossError as error:
+        yield Damage(f"the rest of the shard cannot be read ({reason(error)})")
 
 
 def _annotation(shard: str, position: int, record: bytes, labels: LabelMap) -> tuple[ImageAnnotation, list[Finding]]:

@@ -53,7 +53,10 @@ def read_lists(path: str | Path, keys: Sequence[str]) -> Iterator[tuple[str, Any
 
 
 def read_rest(path: str | Path, lists: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """Every member of the file's one object besides those lists, whole, in file order; raises as `read_lists`."""
+    """Every member of the file's one object besides those lists, in file order; of a list an iterator of its elements.
+
+    An iterator is to be used up before the next member is asked for. Raises as `read_lists`.
+    """
     with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
         yield from _Stream(path, file).rest(frozenset(lists))
 
@@ -92,15 +95,18 @@ class _Stream:
             self._refuse("more text after its end")
 
     def rest(self, lists: frozenset[str]) -> Iterator[tuple[str, Any]]:
-        """The members with other keys."""
+        """The members with other keys; see `read_rest`."""
         for _ in self._members("{", "}"):
             key = self._value()
             self._expect(":")
-            if key in lists:
-                for _ in self._members("[", "]"):
-                    self._value()
-            else:
+            if self._peek() != "[":
                 yield key, self._value()
+                continue
+            elements = (self._value() for _ in self._members("[", "]"))
+            if key not in lists:
+                yield key, elements
+            for _ in elements:
+                pass
 
     def _members(self, opening: str, closing: str) -> Iterator[None]:
         """Pauses at each member of the list or object that starts here; the caller reads it."""

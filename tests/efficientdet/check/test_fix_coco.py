@@ -48,7 +48,10 @@ def test_every_kind_of_mending(data, tmp_path: Path) -> None:
     boxes.append(boxes[7] | {"id": 100})  # the same as 8
     boxes.append(boxes[7] | {"id": 101, "image_id": 77})  # of no image
     boxes.append({key: value for key, value in boxes[8].items() if key != "id"} | {"bbox": [60, 60, 20, 20]})
+    train["videos"] = [{"id": 1}, None, "x"]
+    train["images"] = train.pop("images")  # behind all others
     clean = fix(data, tmp_path)
+    assert clean["videos"] == train["videos"]
     assert [image["id"] for image in clean["images"]] == list(range(2, 13))
     assert clean["images"][0] == {"id": 2, "file_name": "2.png", "licence": 1, "height": 96, "width": 128}
     by_id = {annotation["id"]: annotation for annotation in clean["annotations"]}

@@ -92,11 +92,12 @@ def test_a_shard_that_ends_too_soon_does_not_end_the_check(tmp_path: Path, paint
     whole = write(tmp_path / "b.gz", [example(paint, 9)])
     entries = list(read_shards([str(short), whole], LABELS))
     [damage] = [entry for entry in entries if isinstance(entry, Finding)]
-    assert damage.reason == "damaged shard"
-    assert damage.file == str(short)
+    assert damage.reason == "damaged record"
+    assert (damage.file, damage.of, damage.outcome) == (str(short), "image", "dropped")
     images = [entry.source_id for entry in entries if isinstance(entry, ImageAnnotation)]
     assert images[-1] == "9"
     assert 1 <= len(images) < 5
+    assert entries[-1].images == len(images) + 1
 
 
 def test_records_of_another_writer(shared: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from efficientdet.data import json_stream
-from efficientdet.data.json_stream import MOST_LEVELS, Unreadable, read_lists
+from efficientdet.data.json_stream import MOST_LEVELS, Unreadable, read_lists, read_rest
 from efficientdet.errors import DataError
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -157,3 +158,15 @@ def test_a_missing_file_and_one_that_is_none_are_one_sentence(tmp_path: Path) ->
         read(tmp_path / "a.json", "a")
     with pytest.raises(DataError, match="is not a regular file"):
         read(tmp_path, "a")
+
+
+@settings(deadline=None)
+@given(document=st.dictionaries(st.sampled_from(["images", "info", "licenses", "ä"]), JSON, max_size=4))
+def test_the_rest_is_everything_but_the_lists(
+    tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]
+) -> None:
+    document["images"] = [document.get("images"), [1, {"a": []}]]
+    path = written(tmp_path_factory.mktemp("json") / "a.json", json.dumps(document))
+    rest = {key: list(value) if isinstance(value, Iterator) else value for key, value in read_rest(path, ["images"])}
+    assert rest == {key: value for key, value in document.items() if key != "images"}
+    assert [key for key, _ in read_rest(path, ["images"])] == list(rest), "elements may be passed over"
