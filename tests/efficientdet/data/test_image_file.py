@@ -170,6 +170,10 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "gif", bytes(gif)
     yield "bmp", bytes(bmp)
     yield "ppm", b"P6 60000 60000 255 "
+    webp = bytearray(encoded("WEBP", lossless=True))
+    webp[21:24] = b"\xff\xff\xff"  # 14 bits each of width and height less one
+    webp[24] |= 0x0F
+    yield "webp", bytes(webp)
     for size in (10_100, 16_000):  # beyond our limit, and beyond that of PIL
         buffer = io.BytesIO()
         Image.new("1", (size, size)).save(buffer, "TIFF", compression="group4")
@@ -214,6 +218,27 @@ def test_no_path_leads_out_of_the_data_folder(tmp_path: Path, name: str) -> None
     with pytest.raises(UnusableError, match="leads out of the data folder") as error:
         read_image(root, "", name)
     assert error.value.reason == "outside data folder"
+
+
+def test_an_image_folder_that_is_a_link_out_of_the_data_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.jpg").write_bytes(encoded("JPEG"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/images").symlink_to(tmp_path / "elsewhere")
+    for folder, name in (("images", "a.jpg"), ("", "images/a.jpg"), (str(tmp_path / "elsewhere"), "a.jpg")):
+        with pytest.raises(UnusableError, match="leads out of the data folder"):
+            read_image(tmp_path / "data", folder, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["~/a.jpg", "~root/a.jpg", "..\\..\\a.jpg", "C:\\a.jpg", "$HOME/a.jpg", "a.jpg\n", "file:///a"]
+)
+def test_names_are_taken_literally(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnusableError, match="does not exist"):
+        read_image(tmp_path, "", name)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(encoded("JPEG"))
+    assert read_image(tmp_path, "", name).width == 40
 
 
 def test_links_within_a_linked_data_folder_are_followed(tmp_path: Path) -> None:
