@@ -50,7 +50,7 @@ class PreemptedError(EfficientDetError):
 def printable(text: str, limit: int = 200) -> str:
     """A text of the user's on one line of at most `limit` characters; what cannot be printed stands as escapes."""
     if not text.isprintable():
-        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:limit])
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: limit + 1])
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -195,7 +195,9 @@ def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> t
     size = f"{image.width}x{image.height} pixels"
     if bottom <= top or right <= left:
         raise UnusableError("box outside image", f"{_shown(corners)} lies outside the image of {size}")
-    if not (np.float32(bottom) - np.float32(top)) * (np.float32(right) - np.float32(left)) > 0:
+    # Below 100,000 pixels float32 tells sides of a hundredth apart; only smaller ones are worth a closer look.
+    thin = min(bottom - top, right - left) < 0.01 or max(bottom, right) > 1e5
+    if thin and not (np.float32(bottom) - np.float32(top)) * (np.float32(right) - np.float32(left)) > 0:
         raise UnusableError("zero-area box", f"{_shown(corners)} has an area below the precision of float32")
     if max(map(abs, map(sub, clipped, corners))) <= ROUNDING:
         return clipped, None

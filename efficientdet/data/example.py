@@ -6,8 +6,9 @@ This is the only place where boxes of examples change between pixels and normali
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -170,9 +171,9 @@ def _texts(values: Iterable[str]) -> tf.train.Feature:
     return _bytes(value.encode("utf-8", "backslashreplace") for value in values)
 
 
-def _ints(values: Iterable[int]) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(v) for v in values]))
+def _ints(values: Sequence[int] | NDArray[Any]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=np.asarray(values, np.int64).tolist()))
 
 
-def _floats(values: Iterable[float]) -> tf.train.Feature:
-    return tf.train.Feature(float_list=tf.train.FloatList(value=[float(v) for v in values]))
+def _floats(values: NDArray[Any]) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values.tolist()))

@@ -114,6 +114,8 @@ def expand(base: str | Path, pattern: str) -> list[Path]:
 
 def _digest(path: Path) -> str:
     try:
+        if not path.is_file():  # To open a pipe would wait for ever.
+            return "missing"
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
@@ -131,4 +133,7 @@ def _inside(base: str | Path, folder: Path, names: Iterable[str]) -> Iterator[Pa
 
 
 def _files(base: str | Path, folder: str) -> Iterator[Path]:
-    return (path for found in expand(base, folder) for path in found.rglob("*") if path.is_file())
+    """All files in the folder but links out of it."""
+    for found in expand(base, folder):
+        home = found.resolve()
+        yield from (path for path in found.rglob("*") if path.is_file() and path.resolve().is_relative_to(home))

@@ -20,8 +20,8 @@ _USUAL_FRAMES = (0xC0, 0xC1, 0xC2)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Comments, and application data but for JFIF's and Adobe's.
 _PASSED_OVER = frozenset((*range(0xE1, 0xEE), 0xEF, 0xFE))
-_HIGHEST = 65_500  # what libjpeg takes
-_ROWS = 8
+_LONGEST = 65_500  # side that libjpeg takes
+_SIDE = 8
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
@@ -31,8 +31,8 @@ class Structure:
 
     image_format: `jpeg` or `png`. height, width: pixels. orientation: EXIF's, 1 to 8; 1 where the file gives none.
     usual: a JPEG of 8-bit greyscale or colour in a coding that every decoder knows. scans: of a JPEG, over all of its
-    pixels each. skeleton: a JPEG of a few rows with all but the coded pixels. To those no decoder objects, whatever
-    they are: what it can object to is in the skeleton. In a PNG it is in the pixels.
+    pixels each. skeleton: all of a JPEG but its coded pixels, for a small image. To coded pixels no decoder objects,
+    whatever they are: what it can object to is in the skeleton. In a PNG it is in the pixels.
     """
 
     image_format: str
@@ -67,7 +67,7 @@ def _jpeg(data: bytes) -> Structure | None:
             if frame:
                 return None
             frame = marker, *struct.unpack_from(">BHHB", segment, 4)
-            segment = segment[:5] + struct.pack(">H", min(frame[2], _ROWS)) + segment[7:]
+            segment = segment[:5] + struct.pack(">HH", min(frame[2], _SIDE), min(frame[3], _SIDE)) + segment[9:]
         elif marker == 0xE1 and segment[4:10] == b"Exif\0\0":
             orientation = _orientation(segment[4:])
         elif marker == _SCAN and not frame:
@@ -78,7 +78,7 @@ def _jpeg(data: bytes) -> Structure | None:
     if not frame or not seen[_SCAN]:
         return None
     coding, precision, height, width, channels = frame
-    usual = coding in _USUAL_FRAMES and precision == 8 and channels in (1, 3) and height <= _HIGHEST
+    usual = coding in _USUAL_FRAMES and precision == 8 and channels in (1, 3) and max(height, width) <= _LONGEST
     return Structure("jpeg", height, width, orientation, usual, seen[_SCAN], b"".join([*kept, _JPEG_END]))
 
 

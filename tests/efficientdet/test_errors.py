@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
-from efficientdet.errors import DivergedError, EfficientDetError, ModelError, PreemptedError, reason
+from efficientdet.errors import DivergedError, EfficientDetError, ModelError, PreemptedError, printable, reason
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,15 @@ from efficientdet.errors import DivergedError, EfficientDetError, ModelError, Pr
 )
 def test_a_reason_is_one_line(said: str, reason_: str):
     assert reason(ValueError(said)) == reason_
+
+
+@given(st.text(max_size=30) | st.text(st.characters(categories=["Cs", "Cc"]), max_size=30), st.integers(1, 20))
+def test_any_text_is_shown_on_one_short_line(text: str, limit: int):
+    shown = printable(text, limit)
+    assert shown.isprintable()
+    assert len(shown) <= limit
+    assert printable(shown, limit) == shown
+    assert shown == text or not text.isprintable() or shown.endswith("…")
 
 
 def test_tensorflows_own_words():

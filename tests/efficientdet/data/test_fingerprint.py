@@ -59,6 +59,23 @@ def test_nothing_outside_the_data_folder_is_read(coco: Path, edit, of_coco: Call
     assert of_coco() == before
 
 
+def test_a_link_out_of_an_image_folder_that_is_hashed_whole_is_not_followed(
+    coco: Path, of_coco: Callable[[], str]
+) -> None:
+    (coco / "annotations/instances_train.json").write_text("{")
+    before = of_coco()
+    (coco / "train/link.jpg").symlink_to(coco.parent)
+    (coco / "train/other.jpg").symlink_to(Path(__file__))
+    assert of_coco() == before
+
+
+def test_a_pipe_is_not_waited_for(coco: Path, of_coco: Callable[[], str]) -> None:
+    (coco / "train/000003.jpg").unlink()
+    before = of_coco()
+    os.mkfifo(coco / "train/000003.jpg")
+    assert of_coco() == before
+
+
 def test_voc_follows_lists_annotations_and_images(voc: Path) -> None:
     prints = [voc_fingerprint(voc, {"train": "train"})]
     for name in ("JPEGImages/000001.jpg", "Annotations/000002.xml", "ImageSets/Main/train.txt"):

@@ -93,6 +93,30 @@ def test_training_decodes_whatever_passes(image_format: str, mode: str) -> None:
     assert refused
 
 
+@pytest.mark.parametrize(
+    ("marker", "offset", "byte"),
+    [
+        (b"\xff\xc4", 4, 0x20),  # class of a Huffman table
+        (b"\xff\xc4", 5, 3),  # three codes of one bit
+        (b"\xff\xc4", 20, 200),  # more codes than the table holds
+        (b"\xff\xc4", 21, 99),  # a difference of 99 bits
+        (b"\xff\xdb", 4, 7),  # an eighth quantization table
+        (b"\xff\xc0", 9, 1),  # one component less than are listed
+        (b"\xff\xc0", 11, 0x50),  # sampling five by zero
+        (b"\xff\xc0", 11, 0x44),  # more blocks in a unit than there may be
+        (b"\xff\xc0", 12, 3),  # a quantization table that is not there
+        (b"\xff\xda", 4, 1),  # a component less in the scan
+        (b"\xff\xda", 5, 9),  # a component that is not there
+        (b"\xff\xda", 6, 0x33),  # Huffman tables that are not there
+    ],
+)
+def test_a_jpeg_with_impossible_tables_is_undecodable(marker: bytes, offset: int, byte: int) -> None:
+    data = bytearray(encoded("JPEG"))
+    data[data.index(marker) + offset] = byte
+    with pytest.raises(UnusableError, match=r"a\.jpg cannot be decoded"):
+        open_image(bytes(data), "a.jpg")
+
+
 def with_right_sums(png: bytearray) -> bytes:
     """The chunks as they are, each with the checksum of its bytes."""
     done, position = bytes(png[:8]), 8
@@ -203,6 +227,10 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "gif", bytes(gif)
     yield "bmp", bytes(bmp)
     yield "ppm", b"P6 60000 60000 255 "
+    webp = bytearray(encoded("WEBP", lossless=True))
+    webp[21:24] = b"\xff\xff\xff"  # 14 bits each of width and height less one
+    webp[24] |= 0x0F
+    yield "webp", bytes(webp)
     for size in (10_100, 16_000):  # beyond our limit, and beyond that of PIL
         buffer = io.BytesIO()
         Image.new("1", (size, size)).save(buffer, "TIFF", compression="group4")
@@ -247,6 +275,27 @@ def test_no_path_leads_out_of_the_data_folder(tmp_path: Path, name: str) -> None
     with pytest.raises(UnusableError, match="leads out of the data folder") as error:
         read_image(root, "", name)
     assert error.value.reason == "outside data folder"
+
+
+def test_an_image_folder_that_is_a_link_out_of_the_data_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.jpg").write_bytes(encoded("JPEG"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/images").symlink_to(tmp_path / "elsewhere")
+    for folder, name in (("images", "a.jpg"), ("", "images/a.jpg"), (str(tmp_path / "elsewhere"), "a.jpg")):
+        with pytest.raises(UnusableError, match="leads out of the data folder"):
+            read_image(tmp_path / "data", folder, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["~/a.jpg", "~root/a.jpg", "..\\..\\a.jpg", "C:\\a.jpg", "$HOME/a.jpg", "a.jpg\n", "file:///a"]
+)
+def test_names_are_taken_literally(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnusableError, match="does not exist"):
+        read_image(tmp_path, "", name)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(encoded("JPEG"))
+    assert read_image(tmp_path, "", name).width == 40
 
 
 def test_links_within_a_linked_data_folder_are_followed(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_skeleton_is_the_image_without_its_pixels() -> None:
         assert len(found.skeleton) < 2000
         picture = Image.open(io.BytesIO(found.skeleton))
         picture.load()
-        assert picture.size == (40, 8)
+        assert picture.size == (8, 8)
         again = image_structure(found.skeleton)
         assert again is not None
         assert (again.scans, again.skeleton) == (found.scans, found.skeleton)
