@@ -13,13 +13,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from efficientdet.data.image_structure import EXIF_ORIENTATION, JPEG_START, PNG_START, image_structure
+from efficientdet.data.image_structure import (
+    EXIF_ORIENTATION,
+    JPEG_START,
+    PNG_START,
+    START_OF_SCAN,
+    image_structure,
+)
 from efficientdet.errors import DataError, printable
 
 MOST_BYTES = 1 << 28
 """256 MiB; what is larger is no photograph, and would not fit into one tf.train.Example beside others."""
 MOST_PIXELS = 100_000_000
 """300 MB decoded. A PNG of a hundred kilobytes can say that it is larger: a decompression bomb."""
+MOST_SCANS = 100
+"""Progressive JPEGs have ten. Decoders go over all pixels for each, also for one of ten bytes."""
 LONGEST_NAME = 4096
 """Characters, as file systems have it; to resolve a path of millions of parts would take days."""
 TURNED_QUALITY = 95
@@ -138,7 +146,7 @@ def read_image(root: str | Path, folder: str, name: str) -> ImageFile:
 
 
 def open_image(encoded: bytes, shown: str) -> ImageFile:
-    """An image that training can decode; most are not decoded to know that.
+    """An image that training can decode; of most JPEGs no pixel is decoded to know that.
 
     JPEG and PNG stay as they are, CMYK, 16-bit and palettes included, of which TensorFlow makes 8-bit colour. WebP,
     GIF, BMP, TIFF and PPM become 8-bit PNG, of an animation the first picture.
@@ -146,11 +154,15 @@ def open_image(encoded: bytes, shown: str) -> ImageFile:
     Raises UnusableError, naming the image as `shown`, with reason `undecodable image` or `too large`.
     """
     known = image_structure(encoded)
-    if known and known.usual and known.height * known.width:
-        _check_size(known.height, known.width, shown)
-        return ImageFile(encoded, known.image_format, known.height, known.width, known.orientation)
+    scans = known.scans if known else encoded.startswith(JPEG_START) * encoded.count(START_OF_SCAN)
+    if scans > MOST_SCANS:
+        raise UnusableError("too large", f"{shown} is drawn in {scans} scans, above {MOST_SCANS}")
     ours = encoded.startswith((JPEG_START, PNG_START))
     try:
+        if known and known.usual and known.height * known.width:
+            _check_size(known.height, known.width, shown)
+            Image.open(io.BytesIO(known.skeleton), formats=_OURS).load()
+            return ImageFile(encoded, known.image_format, known.height, known.width, known.orientation)
         with warnings.catch_warnings():  # PIL's own limit warns below ours.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(encoded), formats=_OURS if ours else _CONVERTED)

@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from PIL import Image
 
 JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 EXIF_ORIENTATION = 0x0112
+START_OF_SCAN = b"\xff\xda"
+_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 # Baseline, extended and progressive Huffman coding (ITU-T T.81, table B.1); no decoder of the field knows the others.
 _USUAL_FRAMES = (0xC0, 0xC1, 0xC2)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Comments, and application data but for JFIF's and Adobe's.
+_PASSED_OVER = frozenset((*range(0xE1, 0xEE), 0xEF, 0xFE))
+_HIGHEST = 65_500  # what libjpeg takes
+_ROWS = 8
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,9 @@ class Structure:
     """Of an image as stored.
 
     image_format: `jpeg` or `png`. height, width: pixels. orientation: EXIF's, 1 to 8; 1 where the file gives none.
-    usual: every decoder will make 8-bit greyscale or colour of it.
+    usual: a JPEG of 8-bit greyscale or colour in a coding that every decoder knows. scans: of a JPEG, over all of its
+    pixels each. skeleton: a JPEG of a few rows with all but the coded pixels. To those no decoder objects, whatever
+    they are: what it can object to is in the skeleton. In a PNG it is in the pixels.
     """
 
     image_format: str
@@ -31,6 +40,8 @@ class Structure:
     width: int
     orientation: int
     usual: bool
+    scans: int = 1
+    skeleton: bytes = field(default=b"", repr=False, compare=False)
 
 
 def image_structure(encoded: bytes) -> Structure | None:
@@ -40,92 +51,58 @@ def image_structure(encoded: bytes) -> Structure | None:
             return _jpeg(encoded)
         if encoded.startswith(PNG_START):
             return _png(encoded)
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, ValueError):
         pass
     return None
 
 
 def _jpeg(data: bytes) -> Structure | None:
-    """Walks the markers of ITU-T T.81, appendix B."""
-    position, orientation, frame, sound = 2, 1, None, True
-    tables = set()
+    """What the segments of ITU-T T.81, appendix B, say."""
+    orientation, frame = 1, None
+    seen: Counter[int] = Counter()
+    kept = [data[:2]]
+    for marker, start, end in _segments(data):
+        segment = data[start:end]
+        if marker in _FRAMES:
+            if frame:
+                return None
+            frame = marker, *struct.unpack_from(">BHHB", segment, 4)
+            segment = segment[:5] + struct.pack(">H", min(frame[2], _ROWS)) + segment[7:]
+        elif marker == 0xE1 and segment[4:10] == b"Exif\0\0":
+            orientation = _orientation(segment[4:])
+        elif marker == _SCAN and not frame:
+            return None
+        if marker not in _PASSED_OVER:
+            kept.append(segment)
+        seen[marker] += 1
+    if not frame or not seen[_SCAN]:
+        return None
+    coding, precision, height, width, channels = frame
+    usual = coding in _USUAL_FRAMES and precision == 8 and channels in (1, 3) and height <= _HIGHEST
+    return Structure("jpeg", height, width, orientation, usual, seen[_SCAN], b"".join([*kept, _JPEG_END]))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment up to the end of the image; raises ValueError where none follows."""
+    position = 2
     while True:
         while data[position + 1] == 0xFF:  # fill bytes
             position += 1
         marker = data[position + 1]
+        if data[position : position + 2] == _JPEG_END:
+            return
         if data[position] != 0xFF or marker in (0x00, 0x01, 0xD8) or 0xD0 <= marker <= 0xD7:
-            return None
-        if marker == 0xD9:
-            break
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        if length < 2 or position + 2 + length > len(data):
-            return None
-        if marker in _FRAMES:
-            if frame:
-                return None
-            frame = marker, *struct.unpack_from(">BHHB", data, position + 4)
-            sound = sound and _are_components(data[position + 9 : position + 2 + length])
-        elif marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
-            orientation = _orientation(data[position + 4 : position + 2 + length])
-        elif marker in _CHECKS:
-            sound = sound and _CHECKS[marker](data[position + 4 : position + 2 + length])
-        tables.add(marker)
-        position += 2 + length
-        if marker == 0xDA:
-            found = _MARKER.search(data, position)
-            if not found or not frame:
-                return None
+            raise ValueError("no marker")
+        end = position + 2 + struct.unpack_from(">H", data, position + 2)[0]
+        if not position + 4 <= end <= len(data):
+            raise ValueError("cut off")
+        yield marker, position, end
+        position = end
+        if marker == _SCAN:
+            found = _MARKER.search(data, end)
+            if not found:
+                raise ValueError("cut off")
             position = found.start()
-    if not frame or 0xDA not in tables:
-        return None
-    coding, precision, height, width, channels = frame
-    usual = coding in _USUAL_FRAMES and precision == 8 and channels in (1, 3) and {0xDB, 0xC4} <= tables
-    return Structure("jpeg", height, width, orientation, usual and sound)
-
-
-def _are_components(components: bytes) -> bool:
-    """Whether a frame's components have sampling factors of 1 to 4 and one of four tables each."""
-    factors = [(sampling >> 4, sampling & 15) for sampling in components[2::3]]
-    fit = len(components) == 1 + 3 * components[0] and all(1 <= side <= 4 for pair in factors for side in pair)
-    return fit and all(table < 4 for table in components[3::3])
-
-
-def _are_codes(tables: bytes) -> bool:
-    """Whether those are Huffman tables: of each length no more codes than there is room for (T.81, annex C)."""
-    position = 0
-    while position < len(tables):
-        counts = tables[position + 1 : position + 17]
-        values = tables[position + 17 : position + 17 + sum(counts)]
-        code = 0
-        for length, count in enumerate(counts, start=1):
-            code = 2 * code + count
-            if count and code >= 1 << length:
-                return False
-        is_dc = tables[position] < 0x10
-        if tables[position] & 0xEC or len(values) < sum(counts) or (is_dc and max(values, default=0) > 15):
-            return False
-        position += 17 + len(values)
-    return True
-
-
-def _are_divisors(tables: bytes) -> bool:
-    """Whether those are quantization tables, of 64 numbers of one or two bytes each, none of them zero."""
-    position = 0
-    while position < len(tables):
-        size = 128 if tables[position] & 0x10 else 64
-        values = tables[position + 1 : position + 1 + size]
-        if tables[position] & 0xEC or len(values) < size or 0 in (values if size == 64 else ()):
-            return False
-        position += 1 + size
-    return True
-
-
-def _is_scan(header: bytes) -> bool:
-    """Whether a scan names one to four components with tables that there can be."""
-    return len(header) == 4 + 2 * header[0] and not any(tables & 0xCC for tables in header[2:-3:2])
-
-
-_CHECKS = {0xC4: _are_codes, 0xDB: _are_divisors, 0xDA: _is_scan}
 
 
 def _png(data: bytes) -> Structure | None:
@@ -144,9 +121,8 @@ def _png(data: bytes) -> Structure | None:
         position = end + 4
     if not header or b"IDAT" not in seen:
         return None
-    width, height, depth, colour, *_ = header
-    usual = depth == 8 and colour in _PNG_CHANNELS and (colour != 3 or b"PLTE" in seen) and b"acTL" not in seen
-    return Structure("png", height, width, orientation, usual)
+    width, height, *_ = header
+    return Structure("png", height, width, orientation, usual=False)
 
 
 def _orientation(exif: bytes) -> int:

@@ -8,7 +8,6 @@ import struct
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -69,27 +68,61 @@ def test_a_cut_file_is_undecodable(tmp_path: Path, image_format: str, fraction: 
     assert error.value.reason == "undecodable image"
 
 
-def test_whatever_passes_and_is_decoded_by_the_training_has_the_stated_size(tmp_path: Path) -> None:
-    """Files are not decoded here, so that damage to the coded pixels alone is for the training to report."""
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_training_decodes_whatever_passes(image_format: str, mode: str) -> None:
     tf = pytest.importorskip("tensorflow")
-    rng = np.random.default_rng(0)
-    passed = decoded = 0
-    for trial in range(120):
-        data = bytearray(encoded("JPEG", progressive=trial % 2 == 0))
+    rng, passed, refused = np.random.default_rng(0), 0, 0
+    for trial in range(150):
+        options = {"progressive": trial % 2 == 0} if image_format == "JPEG" else {}
+        data = bytearray(encoded(image_format, mode, **options))
         for position in rng.integers(0, len(data), 2):
             data[position] = rng.integers(256)
-        if trial % 3 == 0:
+        if image_format == "PNG":
+            data = with_right_sums(data)
+        elif trial % 3 == 0:
             data = data[: rng.integers(20, len(data))] + b"\xff\xd9"
-        (tmp_path / "a.jpg").write_bytes(data)
         try:
-            image = read_image(tmp_path, "", "a.jpg")
+            image = open_image(bytes(data), "a.jpg")
         except UnusableError:
+            refused += 1
             continue
         passed += 1
-        with suppress(tf.errors.InvalidArgumentError):
-            assert tf.io.decode_image(image.encoded, channels=3).shape == (image.height, image.width, 3)
-            decoded += 1
-    assert 20 < decoded <= passed < 110
+        assert tf.io.decode_image(image.encoded, channels=3).shape == (image.height, image.width, 3)
+    assert passed
+    assert refused
+
+
+def with_right_sums(png: bytearray) -> bytes:
+    """The chunks as they are, each with the checksum of its bytes."""
+    done, position = bytes(png[:8]), 8
+    while position + 12 <= len(png):
+        end = position + 8 + int.from_bytes(png[position : position + 4], "big")
+        done += png[position:end] + struct.pack(">I", zlib.crc32(png[position + 4 : end]))
+        position = end + 4
+    return done
+
+
+def test_pixels_of_a_png_that_end_early_are_undecodable_though_every_chunk_is_whole() -> None:
+    data = encoded("PNG")
+    start = data.index(b"IDAT") - 4
+    length = int.from_bytes(data[start : start + 4], "big")
+    for pixels in (data[start + 8 : start + 8 + length // 2], zlib.compress(bytes(100)), b"no zlib", b""):
+        chunk = b"IDAT" + pixels
+        whole = struct.pack(">I", len(pixels)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        with pytest.raises(UnusableError, match=r"a\.png cannot be decoded \(Invalid PNG") as error:
+            open_image(data[:start] + whole + data[start + 12 + length :], "a.png")
+        assert error.value.reason == "undecodable image"
+
+
+def test_scans_without_end_are_refused_before_a_decoder_sees_them() -> None:
+    data = encoded("JPEG", progressive=True)
+    scan = data.rindex(b"\xff\xda")
+    many = data[:-2] + data[scan:-2] * 200
+    for bomb in (many + b"\xff\xd9", many):
+        with pytest.raises(UnusableError, match=r"a\.jpg is drawn in 210 scans, above 100") as error:
+            open_image(bomb, "a.jpg")
+        assert error.value.reason == "too large"
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>not found</html>", encoded("ICO"), encoded("JPEG2000"), encoded("PDF")])
