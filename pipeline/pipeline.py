@@ -83,7 +83,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         pipeline_root=root,
         components=nodes,
         enable_cache=True,
-        beam_pipeline_args=list(config.beam_args),
+        beam_pipeline_args=config.beam.arguments(config.cluster.image),
     )
 
 
@@ -101,6 +101,7 @@ def example_gen(source: SourceConfig, data: str) -> BaseComponent:
             group_by=source.group_by,
             group_pattern=source.group_pattern,
             divide=source.divide,
+            shard_images=source.shard_images,
         )
     return VocExampleGen(
         input_base=source.path,
@@ -110,6 +111,7 @@ def example_gen(source: SourceConfig, data: str) -> BaseComponent:
         fingerprint=data + code_fingerprint(),
         group_pattern=source.group_pattern,
         divide=source.divide,
+        shard_images=source.shard_images,
     )
 
 
