@@ -17,9 +17,10 @@ from efficientdet import config as config_file
 from efficientdet.blessing import Blessing
 from efficientdet.config import Config
 from efficientdet.data import ledger as ledger_file
+from efficientdet.data import profile as profile_file
 from efficientdet.errors import ModelError
 from efficientdet.label_map import LabelMap
-from efficientdet.registry import CHAMPION, ModelVersion, open_registry
+from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry
 
 PUSHED_FILE = "pushed.json"
 METRICS_FILE = "metrics.json"
@@ -67,6 +68,9 @@ def push(
         "split": judgement.split,
         "images": f"{judgement.images_scored} of {judgement.images_total}",
     }
+    if "statistics" in uris:
+        beside.append(uris["statistics"] / profile_file.FILE_NAME)
+        facts[profile_file.TAG] = f"{DOCUMENTS_FOLDER}/{profile_file.FILE_NAME}"
     registry = open_registry(settings["uri"])
     alias = settings.get("alias", CHAMPION)
     rival = registry.champion(settings["name"], alias)
@@ -114,6 +118,7 @@ class PusherSpec(ComponentSpec):
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics, optional=True),
     }
     OUTPUTS = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}  # noqa: RUF012
     PARAMETERS = {  # noqa: RUF012
@@ -142,6 +147,7 @@ class Pusher(base_component.BaseComponent):
         registry: Mapping[str, str],
         tags: Mapping[str, str] | None = None,
         fingerprint: str = "",
+        statistics: BaseChannel | None = None,
     ) -> None:
         """The node of a pipeline.
 
@@ -153,12 +159,14 @@ class Pusher(base_component.BaseComponent):
           registry: `uri` of the registry, `name` to register under and `alias` that moves (champion).
           tags: facts of this run to keep with the version, such as the fingerprint of its data.
           fingerprint: hash of the code; TFX's own cache key knows only inputs and parameters.
+          statistics: ExampleStatistics of our StatisticsGen, whose profile of the data the version then keeps.
         """
         spec = PusherSpec(
             model=model,
             blessing=blessing,
             evaluation=evaluation,
             examples=examples,
+            statistics=statistics,
             registry=json.dumps(dict(registry)),
             tags=json.dumps(dict(tags or {})),
             fingerprint=fingerprint,

@@ -14,6 +14,7 @@ from efficientdet.cli_check import check
 from efficientdet.cli_evaluate import evaluate
 from efficientdet.cli_inspect import inspect
 from efficientdet.cli_paths import LocalPath
+from efficientdet.cli_to_coco import to_coco
 from efficientdet.cli_train import train
 from efficientdet.errors import DataError, EfficientDetError
 
@@ -46,6 +47,7 @@ cli.add_command(train)
 cli.add_command(evaluate)
 cli.add_command(inspect)
 cli.add_command(check)
+cli.add_command(to_coco)
 
 
 @cli.command()

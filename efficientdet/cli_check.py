@@ -1,9 +1,8 @@
-"""`efficientdet check`: what some examples hold, and which anchors fit them."""
+"""`efficientdet check`: what is wrong with a data set, and which anchors fit it, before anything runs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,82 +10,94 @@ import click
 
 from efficientdet.cli_messages import messages, needs_tensorflow
 from efficientdet.cli_paths import LocalPath
-from efficientdet.cli_shards import example_shards, label_map_of, readable_shards
+from efficientdet.cli_shards import SHARDS_HELP, example_shards, label_map_of
 from efficientdet.cli_train import DEFAULT_MODEL, detector_config
-from efficientdet.errors import DataError
+from efficientdet.errors import ConfigError, DataError, ProblemsError
 
 if TYPE_CHECKING:
-    from efficientdet.anchor_suggestion import AnchorSuggestion
-    from efficientdet.data.survey import Survey
-    from efficientdet.label_map import LabelMap
+    from efficientdet.check.split import Split
+
+FOLDER, FILE = LocalPath(file_okay=False), LocalPath(dir_okay=False)
 
 
 @click.command(context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
-@click.option("--examples", "--file-pattern", required=True, metavar="GLOB", help="Shards of gzip TFRecords.")
+@click.option("--coco", multiple=True, type=FILE, help="COCO instances file; repeat for each split.")
+@click.option("--images", multiple=True, type=FOLDER, help="Image folder of each --coco; of --voc if not JPEGImages.")
+@click.option("--voc", type=FOLDER, help="VOC folder, which holds Annotations and ImageSets.")
+@click.option("--split", "names", multiple=True, help="Image set of --voc, as `train`; repeat for each split.")
+@click.option(
+    "--examples", "--file-pattern", multiple=True, metavar="GLOB", help=f"{SHARDS_HELP} Repeat for each split."
+)
+@click.option("--label-map", type=click.Path(path_type=Path), help="Folder of label_map.json, or a label_map.pbtxt.")
 @click.option("--model-name", metavar="NAME", help=f"As `efficientdet models --architectures` lists. [{DEFAULT_MODEL}]")
 @click.option("--hparams", default="", metavar="YAML|K=V,...", help="Settings, by google/automl's names or ours.")
-@click.option("--json", "output", type=LocalPath(dir_okay=False), help="Write the numbers there too.")
-@click.option("--label-map", type=click.Path(path_type=Path), help="Folder of label_map.json.  [that of the shards]")
-def check(examples: str, hparams: str, output: Path | None, label_map: Path | None, **flags: Any) -> None:
-    """Count what some shards hold, and suggest the aspect ratios of anchors that fit their boxes.
+@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+@click.option("--json", "as_json", type=FILE, help="Write the report there as JSON; - for standard output.")
+@click.option("--html", type=FILE, help="Write the report there with pictures.")
+@click.option("--fix", type=FOLDER, help="Write clean annotations into this folder; the input is not touched.")
+def check(hparams: str, strict: bool, as_json: Path | None, html: Path | None, fix: Path | None, **flags: Any) -> None:
+    """Check a data set: COCO or VOC annotations with their images, or shards of examples.
 
-    Crowd boxes are left out, as in training.
+    The first split is the one to train on. Ends with exit code 0 when no error was found, 3 when one was (with
+    --strict also for a warning), 1 when the data cannot be read at all, 2 for wrong usage. docs/checks.md lists the
+    codes of all problems. Crowd boxes are left out of counts by class and of anchors, as in training.
     """
-    with messages(), needs_tensorflow("reading examples"):
+    sources = {name: flags.pop(name) for name in ("coco", "images", "voc", "names", "examples", "label_map")}
+    with messages(), needs_tensorflow("checking data"):
         config = detector_config(hparams, flags)
-        from efficientdet.anchor_suggestion import box_shapes, suggest_anchors
-        from efficientdet.data.survey import survey
+        from rich.console import Console
 
-        shards = list(example_shards(examples))
-        labels = label_map_of(label_map, shards[0])
-        with readable_shards(examples):
-            found = survey(shards)
-            shapes = box_shapes(shards, config)
-    if not found.images:
-        raise DataError(f"{examples}: holds no images; generate the examples again")
-    suggestion = suggest_anchors(shapes, config) if len(shapes) else None
-    if output:
-        output.write_text(json.dumps(_record(found, labels, suggestion), indent=1) + "\n", encoding="utf-8")
-    _print(found, labels, suggestion)
+        from efficientdet.check.anchor_match import AnchorMatch
+        from efficientdet.check.console import print_report
+        from efficientdet.check.html import to_html
+        from efficientdet.check.inspection import check_splits
+        from efficientdet.progress import counting
 
-
-def _boxes_by_name(found: Survey, labels: LabelMap) -> dict[str, int]:
-    """Every class of the label map with the number of its boxes; then ids that it lacks."""
-    strange = sorted(set(found.boxes) - {label.id for label in labels})
-    known = {label.name: found.boxes[label.id] for label in labels}
-    return known | {f"class {class_id} (not in the label map)": found.boxes[class_id] for class_id in strange}
-
-
-def _record(found: Survey, labels: LabelMap, suggestion: AnchorSuggestion | None) -> dict[str, Any]:
-    anchors = asdict(suggestion) | {"hparams": suggestion.hparams} if suggestion else None
-    counts = {"images": found.images, "images_without_boxes": found.empty, "most_boxes": found.most}
-    return {**counts, "boxes": _boxes_by_name(found, labels), "anchors": anchors}
+        splits = _splits(**sources)
+        with counting("checked images") as progress:
+            report = check_splits(splits, config, pictures=html is not None, fix=fix, progress=progress)
+        if not report.images:
+            raise DataError(f"{splits[0].source}: holds no images; generate the examples again")
+        if html:
+            _write(html, to_html(report, config, AnchorMatch(config).shapes))
+        if as_json:
+            text = json.dumps(report.to_dict(), indent=1) + "\n"
+            click.echo(text, nl=False) if str(as_json) == "-" else _write(as_json, text)
+    print_report(report, Console(width=120, highlight=False, stderr=str(as_json) == "-"))
+    if found := report.verdict(strict):
+        raise ProblemsError(found)
 
 
-def _print(found: Survey, labels: LabelMap, suggestion: AnchorSuggestion | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _splits(
+    coco: tuple[Path, ...],
+    images: tuple[Path, ...],
+    voc: Path | None,
+    names: tuple[str, ...],
+    examples: tuple[str, ...],
+    label_map: Path | None,
+) -> list[Split]:
+    """The splits that the options name; raises ConfigError when they do not belong together."""
+    from efficientdet.check.split import coco_splits, shard_splits, voc_splits
 
-    console = Console(width=120, highlight=False)
-    classes = Table("class", "boxes")
-    for name, count in _boxes_by_name(found, labels).items():
-        classes.add_row(name, str(count))
-    console.print(f"{found.images} images, {found.empty} of them without a box; {found.most} boxes in one at most")
-    console.print(classes)
-    if suggestion is None:
-        console.print("no boxes, so no anchors are suggested")
-        return
-    anchors = Table("anchors", "aspect ratios", "mean best IoU", "boxes below IoU 0.5")
-    for name, fit in (("current", suggestion.current), ("suggested", suggestion.suggested)):
-        ratios = ", ".join(map(str, fit.aspect_ratios))
-        anchors.add_row(name, ratios, f"{fit.mean_iou:.3f}", f"{fit.unreached:.1%}")
-    console.print(anchors)
-    if suggestion.too_small:
-        console.print(
-            f"{suggestion.too_small:.1%} of the boxes are too small for any anchor; "
-            "a larger model.image_size or a lower model.min_level reaches them"
-        )
-    advice = (
-        f"--hparams '{suggestion.hparams}'" if suggestion.is_new else "the configured aspect ratios fit as they are"
-    )
-    console.print(advice, markup=False, soft_wrap=True)
+    if bool(coco) + bool(voc) + bool(examples) != 1:
+        ways = "--coco FILE --images FOLDER, --voc FOLDER --split NAME, or --examples GLOB"
+        raise ConfigError(f"say what to check in one of three ways: {ways}")
+    if coco:
+        if len(coco) != len(images):
+            raise ConfigError(f"{len(coco)} times --coco, but {len(images)} times --images; give each file its folder")
+        return coco_splits(list(zip(coco, images, strict=True)))
+    if voc:
+        if not names or len(images) > 1:
+            raise ConfigError("--voc needs --split, as in --split train --split val, and at most one --images")
+        return voc_splits(voc, names, images[0] if images else None)
+    shards = {pattern: list(example_shards(pattern)) for pattern in examples}
+    labels = label_map_of(label_map, next(iter(shards.values()))[0])
+    return shard_splits(shards, labels)
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes aside, then renames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_text(text, encoding="utf-8", errors="backslashreplace")
+    aside.replace(path)

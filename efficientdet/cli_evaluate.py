@@ -28,9 +28,15 @@ DETECTOR = "detector"  # of a run's folder
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A trained detector, or the folder of the run that made it.",
 )
-@click.option("--examples", "--val-file-pattern", required=True, metavar="GLOB", help="Shards of gzip TFRecords.")
+@click.option(
+    "--examples", "--val-file-pattern", required=True, metavar="GLOB", help="Shards of TFRecords, gzip or plain."
+)
 @click.option("--json", "output", type=LocalPath(dir_okay=False), help="Write the numbers there too.")
-@click.option("--label-map", type=click.Path(path_type=Path), help="Folder of label_map.json.  [that of the shards]")
+@click.option(
+    "--label-map",
+    type=click.Path(path_type=Path),
+    help="Folder of label_map.json, or a label_map.pbtxt.  [that of the shards]",
+)
 def evaluate(model: Path, examples: str, output: Path | None, label_map: Path | None) -> None:
     """Score a detector on every image of some shards, with COCO's twelve numbers, over all and by class.
 

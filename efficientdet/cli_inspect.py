@@ -9,12 +9,12 @@ import click
 
 from efficientdet.cli_messages import messages, needs_tensorflow
 from efficientdet.cli_paths import LocalPath
-from efficientdet.cli_shards import example_shards, label_map_of, readable_shards
+from efficientdet.cli_shards import SHARDS_HELP, example_shards, label_map_of, readable_shards
 from efficientdet.cli_train import DEFAULT_MODEL, detector_config
 
 
 @click.command(context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
-@click.option("--examples", "--file-pattern", required=True, metavar="GLOB", help="Shards of gzip TFRecords.")
+@click.option("--examples", "--file-pattern", required=True, metavar="GLOB", help=SHARDS_HELP)
 @click.option(
     "--output",
     "--save-samples-dir",
@@ -26,7 +26,11 @@ from efficientdet.cli_train import DEFAULT_MODEL, detector_config
 @click.option("--samples", default=10, show_default=True, type=click.IntRange(min=1), help="How many pictures.")
 @click.option("--model-name", metavar="NAME", help=f"As `efficientdet models --architectures` lists. [{DEFAULT_MODEL}]")
 @click.option("--hparams", default="", metavar="YAML|K=V,...", help="Settings, by google/automl's names or ours.")
-@click.option("--label-map", type=click.Path(path_type=Path), help="Folder of label_map.json.  [that of the shards]")
+@click.option(
+    "--label-map",
+    type=click.Path(path_type=Path),
+    help="Folder of label_map.json, or a label_map.pbtxt.  [that of the shards]",
+)
 @click.option("--seed", "tf_random_seed", type=int, help="Which images, and how they are changed.")
 def inspect(
     examples: str, output: Path, augment: bool, samples: int, hparams: str, label_map: Path | None, **flags: Any

@@ -48,11 +48,17 @@ def _google_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
 @click.option("--model-name", metavar="NAME", help=f"As `efficientdet models --architectures` lists. [{DEFAULT_MODEL}]")
-@click.option("--train-file-pattern", required=True, metavar="GLOB", help="Shards of gzip TFRecords to learn from.")
+@click.option(
+    "--train-file-pattern", required=True, metavar="GLOB", help="Shards of TFRecords to learn from, gzip or plain."
+)
 @click.option("--val-file-pattern", metavar="GLOB", help="Shards to measure the AP on, and to draw.  [no AP]")
 @click.option("--model-dir", required=True, type=LocalPath(file_okay=False), help="Where all goes to.")
 @click.option("--hparams", default="", metavar="YAML|K=V,...", help="Settings, by google/automl's names or ours.")
-@click.option("--label-map", type=click.Path(path_type=Path), help="Folder of label_map.json.  [that of the shards]")
+@click.option(
+    "--label-map",
+    type=click.Path(path_type=Path),
+    help="Folder of label_map.json, or a label_map.pbtxt.  [that of the shards]",
+)
 @click.option("--ckpt", "--pretrained-ckpt", "--hub-module-url", metavar="PATH|URI", help="Detector to start from.")
 @click.option("--ckpt-classes", metavar="coco|voc|waymo|FILE", help="Its classes, to carry them over by name.")
 @click.option("--backbone-ckpt", metavar="PATH|URI", help="Backbone to start from; null: random.  [imagenet]")

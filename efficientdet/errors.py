@@ -23,6 +23,12 @@ class DataError(EfficientDetError):
     """An annotation, image or record cannot be used."""
 
 
+class ProblemsError(DataError):
+    """A data set was checked, and has problems."""
+
+    exit_code = 3
+
+
 class ModelError(EfficientDetError):
     """A checkpoint, SavedModel or TFLite file is missing, damaged or does not fit."""
 
@@ -39,6 +45,13 @@ class PreemptedError(EfficientDetError):
     """SIGTERM came: everything is saved, and the same command goes on."""
 
     exit_code = 143  # 128 + SIGTERM, as shells count
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """A text of the user's on one line of at most `limit` characters; what cannot be printed stands as escapes."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:limit])
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def reason(error: Exception) -> str:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 LOG_SECONDS = 10.0
 
@@ -53,3 +63,13 @@ class StepProgress:
             self._logged = now
             left = f"{(self._total - step) / rate:.0f} s left" if rate else "time left unknown"
             self.console.print(f"step {step}/{self._total}  {note}  {left}", highlight=False)
+
+
+@contextmanager
+def counting(what: str, console: Console | None = None) -> Iterator[Callable[[], None]]:
+    """Counts how often what it gives is called; shown in a terminal only, and gone afterwards."""
+    console = console or Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda: bar.advance(task)

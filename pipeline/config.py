@@ -15,6 +15,7 @@ from efficientdet.errors import ConfigError, RegistryError
 from efficientdet.registry import CHAMPION, check_alias, check_name
 from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
+from efficientdet.validation import Validation
 from pipeline.beam import BeamConfig
 
 
@@ -41,18 +42,32 @@ def _one_group(pattern: str | None) -> str | None:
     return pattern
 
 
-_COCO_ONLY = ("images", "captions", "masks", "group_by")
+_ONLY_FOR = {
+    "images": ("coco",),
+    "captions": ("coco",),
+    "group_by": ("coco",),
+    "masks": ("coco", "tfod"),
+    "classes": ("voc",),
+    "annotations": ("csv",),
+    "label_map": ("tfod",),
+}
 
 
 class SourceConfig(Settings):
     """The annotated images."""
 
-    format: Literal["coco", "voc"] = Field(description="COCO instances JSON, or Pascal VOC XML with ImageSets.")
+    format: Literal["coco", "voc", "csv", "yolo", "tfod"] = Field(
+        description="COCO instances JSON, Pascal VOC XML with ImageSets, AutoML's CSV, a YOLO folder, or TF Object"
+        " Detection API TFRecords."
+    )
     path: str = Field(description="Folder of the data set; for VOC the one with Annotations, ImageSets, JPEGImages.")
     splits: dict[str, str] = Field(
         description="`train` and `eval`, or one split to divide: the annotation file (COCO, relative to path; it may"
-        " hold {SPAN} and {VERSION}) or the image set's name (VOC)."
+        " hold {SPAN} and {VERSION}), the image set (VOC), TRAIN, VALIDATION or TEST (CSV), train, val or test (YOLO),"
+        " or a glob of TFRecords."
     )
+    annotations: str = Field("", description="CSV: the file, relative to path.")
+    label_map: str | None = Field(None, description="TFRecords: label_map.pbtxt, relative to path; none: their texts.")
     divide: dict[str, Annotated[int, Field(gt=0)]] | None = Field(
         None, description="Shares of a single split, as {train: 8, eval: 2}, dealt out by image or group."
     )
@@ -64,7 +79,7 @@ class SourceConfig(Settings):
     )
     images: dict[str, str] = Field(default_factory=dict, description="COCO: folder of each split's images.")
     captions: dict[str, str] = Field(default_factory=dict, description="COCO: captions file of each split.")
-    masks: bool = Field(False, description="COCO: carry segmentations as PNG masks.")
+    masks: bool = Field(False, description="COCO, TFRecords: carry segmentations as PNG masks.")
     classes: tuple[str, ...] | None = Field(None, description="VOC: class names in order; none: those found, sorted.")
     shard_images: int = Field(
         256, gt=0, description="Images in one file of examples at most, up to 1024 files a split."
@@ -79,13 +94,12 @@ class SourceConfig(Settings):
             if split not in (self.divide or self.splits):
                 where = "source.divide" if self.divide else "source.splits"
                 raise ValueError(f"{where} names no {split!r} split; give both train and eval")
-        if self.format != "coco":
-            given = [name for name in _COCO_ONLY if getattr(self, name)]
-            if given:
-                raise ValueError(f"source.{given[0]} is for COCO, not for {self.format}; leave it out")
-        elif self.classes:
-            raise ValueError("source.classes is for VOC; COCO's annotation files list their categories themselves")
-        elif set(self.images) != set(self.splits):
+        for name, formats in _ONLY_FOR.items():
+            if getattr(self, name) and self.format not in formats:
+                raise ValueError(f"source.{name} is for {' and '.join(formats)}, not for {self.format}; leave it out")
+        if self.format == "csv" and not self.annotations:
+            raise ValueError("source.annotations must name the CSV, relative to source.path")
+        if self.format == "coco" and set(self.images) != set(self.splits):
             odd = min(set(self.images) ^ set(self.splits))
             raise ValueError(f"source.splits and source.images must name the same splits; only one has {odd!r}")
         if set(self.captions) - set(self.splits):
@@ -138,6 +152,7 @@ class PipelineConfig(Settings):
     schema_source: Literal["imported", "inferred"] = Field(
         "imported", description="The product's schema of detection records, or one inferred from statistics."
     )
+    validation: Validation = Field(default_factory=Validation)
     detector: Config = Field(default_factory=Config)
     tuning: Tuning = Field(default_factory=Tuning)
     blessing: Bounds = Field(default_factory=Bounds)

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from efficientdet.config import ModelConfig
-from efficientdet.data.fingerprint import coco_fingerprint, voc_fingerprint
+from efficientdet.data.fingerprint import (
+    coco_fingerprint,
+    csv_fingerprint,
+    tfod_fingerprint,
+    voc_fingerprint,
+    yolo_fingerprint,
+)
 from efficientdet.initial_weights import initial_files
 from pipeline.config import SourceConfig
 
@@ -50,6 +56,14 @@ def data_fingerprint(source: SourceConfig) -> str:
     """
     if "://" in source.path:
         return ""
-    if source.format == "coco":
-        return coco_fingerprint(source.path, source.splits, source.images, source.captions)
-    return voc_fingerprint(source.path, source.splits)
+    match source.format:
+        case "coco":
+            return coco_fingerprint(source.path, source.splits, source.images, source.captions)
+        case "voc":
+            return voc_fingerprint(source.path, source.splits)
+        case "csv":
+            return csv_fingerprint(source.path, source.annotations)
+        case "yolo":
+            return yolo_fingerprint(source.path, source.splits)
+        case "tfod":
+            return tfod_fingerprint(source.path, source.splits, source.label_map)

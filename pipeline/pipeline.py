@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import tensorflow_data_validation as tfdv
-from tfx.components import ExampleValidator, SchemaGen, StatisticsGen
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from typing import Any
+
+from tfx.components import SchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
 
-import schemas
 from components.evaluator import Evaluator
-from components.example_gen import CocoExampleGen, VocExampleGen
+from components.example_gen import CocoExampleGen, CsvExampleGen, TfodExampleGen, VocExampleGen, YoloExampleGen
+from components.example_validator import ExampleValidator
 from components.exporter import Exporter
+from components.import_schema_gen import ImportSchemaGen
 from components.pusher import Pusher
+from components.statistics_gen import StatisticsGen
 from components.trainer import detector_trainer
 from components.tuner import detector_tuner
 from pipeline.config import PipelineConfig, SourceConfig
@@ -53,8 +55,11 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
     code, inputs = code_fingerprint(), training_inputs(config, data)
     examples_node = example_gen(config.source, data)
     examples = examples_node.outputs["examples"]
-    checking, schema = check_examples(config, examples)
+    statistics, schema_gen, validator = checking = check_examples(config, examples, baseline)
+    schema = schema_gen.outputs["schema"]
     training = train_detector(config, examples, schema, root, data)
+    for node in training:
+        node.add_upstream_node(validator)  # it gives them no artifact, but data that are refused are not trained on
     trainer = training[-1]
     exporter = Exporter(model=trainer.outputs["model"], examples=examples, fingerprint=code)
     bundle = exporter.outputs["exported_model"]
@@ -73,6 +78,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         blessing=evaluator.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
         examples=examples,
+        statistics=statistics.outputs["statistics"],
         registry=registry,
         tags={"inputs": inputs, "data": data, "baseline": baseline},
         fingerprint=code + lost,
@@ -89,43 +95,47 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
 
 def example_gen(source: SourceConfig, data: str) -> BaseComponent:
     """The node that reads the configured annotation format."""
-    if source.format == "coco":
-        return CocoExampleGen(
-            input_base=source.path,
-            splits=source.splits,
-            image_folders=source.images,
-            max_bad_fraction=source.max_bad_fraction,
-            fingerprint=data + code_fingerprint(),
-            captions=source.captions,
-            masks=source.masks,
-            group_by=source.group_by,
-            group_pattern=source.group_pattern,
-            divide=source.divide,
-            shard_images=source.shard_images,
-        )
-    return VocExampleGen(
-        input_base=source.path,
-        splits=source.splits,
-        classes=list(source.classes) if source.classes else None,
-        max_bad_fraction=source.max_bad_fraction,
-        fingerprint=data + code_fingerprint(),
-        group_pattern=source.group_pattern,
-        divide=source.divide,
-        shard_images=source.shard_images,
-    )
+    shared: dict[str, Any] = {
+        "input_base": source.path,
+        "splits": source.splits,
+        "max_bad_fraction": source.max_bad_fraction,
+        "fingerprint": data + code_fingerprint(),
+        "group_pattern": source.group_pattern,
+        "divide": source.divide,
+        "shard_images": source.shard_images,
+    }
+    match source.format:
+        case "coco":
+            own: dict[str, Any] = {"captions": source.captions, "masks": source.masks, "group_by": source.group_by}
+            return CocoExampleGen(image_folders=source.images, **own, **shared)
+        case "voc":
+            return VocExampleGen(classes=list(source.classes) if source.classes else None, **shared)
+        case "csv":
+            return CsvExampleGen(annotations=source.annotations, **shared)
+        case "yolo":
+            return YoloExampleGen(**shared)
+        case "tfod":
+            return TfodExampleGen(label_map=source.label_map, masks=source.masks, **shared)
 
 
-def check_examples(config: PipelineConfig, examples: BaseChannel) -> tuple[list[BaseComponent], BaseChannel]:
-    """Statistics, schema and validation of the examples: the nodes, and the channel of the schema."""
-    imported = config.schema_source == "imported"
-    statistics = StatisticsGen(examples=examples, stats_options=_without_pixels() if imported else None)
-    if imported:
-        schema_gen: BaseComponent = ImportSchemaGen(schema_file=str(schemas.path("detection.pbtxt")))
+def check_examples(config: PipelineConfig, examples: BaseChannel, baseline: str) -> tuple[BaseComponent, ...]:
+    """The nodes of statistics, schema and validation of the examples."""
+    statistics_gen = StatisticsGen(examples=examples, fingerprint=code_fingerprint())
+    statistics = statistics_gen.outputs["statistics"]
+    if config.schema_source == "imported":
+        schema_gen: BaseComponent = ImportSchemaGen()
     else:
-        schema_gen = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)
-    schema = schema_gen.outputs["schema"]
-    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema)
-    return [statistics, schema_gen, validator], schema
+        schema_gen = SchemaGen(statistics=statistics, infer_feature_shape=False)
+    validator = ExampleValidator(
+        statistics=statistics,
+        schema=schema_gen.outputs["schema"],
+        examples=examples,
+        validation=config.validation,
+        registry=config.registry.to_dict(),
+        baseline=baseline,
+        fingerprint=code_fingerprint(),
+    )
+    return statistics_gen, schema_gen, validator
 
 
 def train_detector(
@@ -139,9 +149,3 @@ def train_detector(
     tuner = detector_tuner(examples, schema, config.detector, config.tuning, f"{root}/trials/{untuned}", untuned)
     best = tuner.outputs["best_hyperparameters"]
     return [tuner, detector_trainer(examples, schema, config.detector, place, inputs, best)]
-
-
-def _without_pixels() -> tfdv.StatsOptions:
-    """Statistics of every feature but the compressed image bytes, of which they would cost much and say nothing."""
-    features = tfdv.load_schema_text(str(schemas.path("detection.pbtxt"))).feature
-    return tfdv.StatsOptions(feature_allowlist=[f.name for f in features if f.name != "image/encoded"])

@@ -1,4 +1,4 @@
-"""What a run did, for scripts: outcome, reasons, metrics, ledger, model and nodes."""
+"""What a run did, for scripts: outcome, reasons, metrics, ledger, data, model and nodes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
+
+from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE
 
 BLESSED, NOT_BLESSED, FAILED = "BLESSED", "NOT_BLESSED", "FAILED"
 RUN_CONTEXT = "pipeline_run"
@@ -33,6 +35,7 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
         "reasons": [failure] if failure else _reasons(blessing, pushed),
         "metrics": (blessing or {}).get("metrics", {}),
         "ledger": (_json(folders.get("Examples"), "ledger.json") or {}).get("total", {}),
+        "data": _data(folders.get("ExampleAnomalies")),
         "model": {key: pushed[key] for key in ("name", "version", "alias")} if pushed and pushed["pushed"] else None,
         "nodes": [_node(store, execution) for execution in executions],
     }
@@ -40,7 +43,15 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
 
 def never_started(failure: str) -> dict[str, Any]:
     """The summary of a run that failed before its first node."""
-    return {"outcome": FAILED, "reasons": [failure], "metrics": {}, "ledger": {}, "model": None, "nodes": []}
+    return {
+        "outcome": FAILED,
+        "reasons": [failure],
+        "metrics": {},
+        "ledger": {},
+        "data": {},
+        "model": None,
+        "nodes": [],
+    }
 
 
 def write(summary: dict[str, Any], path: str | Path) -> None:
@@ -58,6 +69,21 @@ def _reasons(blessing: dict[str, Any] | None, pushed: dict[str, Any] | None) -> 
     if broken or pushed is None or pushed["pushed"]:
         return broken
     return [pushed["reason"]]
+
+
+def _data(folder: Path | None) -> dict[str, Any]:
+    """What the validator found: the anomalies, and by split the distance of each distribution."""
+    anomalies, drift = _json(folder, ANOMALIES_FILE), _json(folder, DRIFT_FILE)
+    if anomalies is None or drift is None:
+        return {}
+    distances = {
+        kind: {
+            split: {name: distance["value"] for name, distance in comparison["distances"].items()}
+            for split, comparison in drift[kind].items()
+        }
+        for kind in ("skew", "drift")
+    }
+    return {**anomalies, "baseline": drift["baseline"], "note": drift["note"], **distances}
 
 
 def _output_folders(store: MetadataStore, executions: list[int]) -> dict[str, Path]:

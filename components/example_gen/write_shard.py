@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import uuid
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import accumulate
 from typing import TextIO
 
 import apache_beam as beam
 import tensorflow as tf
+from google.protobuf.message import Message
 from tfx.dsl.io import fileio
 
 from components.example_gen.entry_file import read_entries
@@ -42,13 +43,22 @@ class Division:
 
     def split_of(self, image: AnnotatedImage, label_map: LabelMap) -> str:
         """The output split of an image."""
-        example = to_example(image, label_map)
-        features = example.features.feature
-        key = self.feature if self.feature in features else "image/key/sha256"
-        hashed = features[key] if self.feature else example
-        number = int(hashlib.sha256(hashed.SerializeToString(deterministic=True)).hexdigest(), 16)
         bounds = list(accumulate(self.buckets.values()))
+        hashed: Message
+        if self.feature in _KEYS:
+            key = _KEYS[self.feature](image) or sha256(image.encoded).hexdigest()
+            hashed = tf.train.Feature(bytes_list=tf.train.BytesList(value=[key.encode()]))
+        else:
+            example = to_example(image, label_map)
+            hashed = example.features.feature[self.feature] if self.feature else example
+        number = int(sha256(hashed.SerializeToString(deterministic=True)).hexdigest(), 16)
         return list(self.buckets)[bisect(bounds, number % bounds[-1])]
+
+
+_KEYS: dict[str, Callable[[AnnotatedImage], str | None]] = {
+    "image/group": lambda image: image.group,
+    "image/key/sha256": lambda image: None,
+}
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
+from operator import mul, sub
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from efficientdet.boxes import area, clip
+from efficientdet.boxes import area
 from efficientdet.data.annotation import BoxAnnotation, Entry, ImageAnnotation, Read
 from efficientdet.data.example import AnnotatedImage
 from efficientdet.data.image_file import ImageFile, UnusableError, open_image, read_image
 from efficientdet.data.ledger import Count, Finding, Ledger
 from efficientdet.data.mask import encode_mask
 
+_SMALLEST_AREA, _LARGEST_AREA = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 # Sums such as 612.59 + 27.41 leave the image by rounding alone; such boxes are not booked as clipped.
 ROUNDING = 1e-6
+MOST_MASK_BYTES = 1 << 28
+"""Of all objects of an image; with the image itself this is a quarter of what one record can hold."""
 
 
 def admit(
@@ -95,10 +99,13 @@ def _annotated(
 ) -> AnnotatedImage:
     """The image with those boxes; a key of `kept` begins with the corners and the class id."""
     corners = np.asarray([key[:4] for key in kept], np.float64).reshape(-1, 4)
-    pictures = []
+    pictures: list[bytes] = []
     for box in kept.values() if masks else ():
         try:
-            pictures.append(encode_mask(box.segmentation, image.height, image.width))
+            if sum(map(len, pictures)) > MOST_MASK_BYTES:
+                raise UnusableError("unusable mask", f"the masks of the image have more than {MOST_MASK_BYTES} bytes")
+            drawn = box.segmentation is not None
+            pictures.append(encode_mask(box.segmentation, image.height, image.width) if drawn else b"")
         except UnusableError as error:
             pictures.append(b"")
             ledger.book(_finding(annotation, box, error.reason, str(error), outcome="noted"))
@@ -112,12 +119,17 @@ def _annotated(
         boxes=corners.astype(np.float32),
         classes=np.asarray([key[4] for key in kept], np.int32),
         is_crowd=np.asarray([box.is_crowd for box in kept.values()], np.bool_),
-        area=np.asarray([b.area or size for b, size in zip(kept.values(), area(corners), strict=True)], np.float32),
+        area=np.asarray([_area(b, size) for b, size in zip(kept.values(), area(corners), strict=True)], np.float32),
         difficult=np.asarray([box.difficult for box in kept.values()], np.bool_),
         masks=tuple(pictures),
         captions=tuple(annotation.captions),
         group=annotation.group,
     )
+
+
+def _area(box: BoxAnnotation, size: float) -> float:
+    """The annotated area (pixels), or that of the box where the file has none that float32 can hold."""
+    return box.area if box.area and _SMALLEST_AREA <= box.area <= _LARGEST_AREA else size
 
 
 def _drop_image(annotation: ImageAnnotation, error: UnusableError, ledger: Ledger) -> None:
@@ -167,27 +179,31 @@ def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> t
     """The corners (yxyx pixels) inside the image, and the finding of a clipped box; raises UnusableError."""
     if box.corners is None:
         raise UnusableError("malformed box", "the box is not given as four numbers")
-    sides = np.asarray([image.height, image.width] * 2 if annotation.normalised else 1.0, np.float64)
-    corners = np.asarray(box.corners, np.float64) * sides
-    shown = f"box (ymin, xmin, ymax, xmax) = ({', '.join(f'{c:g}' for c in corners)})"
-    if not np.isfinite(corners).all():
-        raise UnusableError("non-finite box", f"{shown} is not finite")
-    if (corners[2:] <= corners[:2]).any():
-        raise UnusableError("zero-area box", f"{shown} has no area")
-    clipped = clip(corners, image.height, image.width)
+    # Plain numbers: an image has a handful of boxes, for which arrays are the slower way.
+    height, width = (image.height, image.width) if annotation.normalised else (1, 1)
+    ymin, xmin, ymax, xmax = corners = tuple(map(mul, box.corners, (height, width, height, width)))
+    if not all(map(isfinite, corners)):
+        raise UnusableError("non-finite box", f"{_shown(corners)} is not finite")
+    if ymax <= ymin or xmax <= xmin:
+        raise UnusableError("zero-area box", f"{_shown(corners)} has no area")
+    clipped = top, left, bottom, right = (
+        max(ymin, 0.0),
+        max(xmin, 0.0),
+        min(ymax, float(image.height)),
+        min(xmax, float(image.width)),
+    )
     size = f"{image.width}x{image.height} pixels"
-    if (clipped[2:] <= clipped[:2]).any():
-        raise UnusableError("box outside image", f"{shown} lies outside the image of {size}")
-    if (clipped[2:].astype(np.float32) <= clipped[:2].astype(np.float32)).any():
-        raise UnusableError("zero-area box", f"{shown} has an area below the precision of float32")
-    if np.abs(clipped - corners).max() <= ROUNDING:
-        return tuple(clipped), None
-    left = _fraction(clipped, corners)
-    message = f"{shown} crosses the border of {size}; {left:.1%} of it is left"
-    return tuple(clipped), _finding(annotation, box, "over the border", message, outcome="clipped", kept=left)
+    if bottom <= top or right <= left:
+        raise UnusableError("box outside image", f"{_shown(corners)} lies outside the image of {size}")
+    if not (np.float32(bottom) - np.float32(top)) * (np.float32(right) - np.float32(left)) > 0:
+        raise UnusableError("zero-area box", f"{_shown(corners)} has an area below the precision of float32")
+    if max(map(abs, map(sub, clipped, corners))) <= ROUNDING:
+        return clipped, None
+    # Halved, so that the sides of huge boxes do not overflow.
+    left_over = (bottom - top) / (ymax / 2 - ymin / 2) / 2 * ((right - left) / (xmax / 2 - xmin / 2) / 2)
+    message = f"{_shown(corners)} crosses the border of {size}; {left_over:.1%} of it is left"
+    return clipped, _finding(annotation, box, "over the border", message, outcome="clipped", kept=left_over)
 
 
-def _fraction(clipped: NDArray[np.float64], corners: NDArray[np.float64]) -> float:
-    """The part of the area that is left, free of the overflow of huge sides."""
-    sides = (clipped[2:] - clipped[:2]) / (corners[2:] / 2 - corners[:2] / 2) / 2
-    return float(np.prod(sides))
+def _shown(corners: Iterable[float]) -> str:
+    return f"box (ymin, xmin, ymax, xmax) = ({', '.join(f'{c:g}' for c in corners)})"

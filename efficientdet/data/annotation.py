@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from efficientdet.data.ledger import Finding
+
+MOST_BOXES = 10_000
+"""Objects of one image; what comes after them is dropped, so that one record cannot take all memory."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,10 @@ class Read:
 
 Entry = ImageAnnotation | Finding | Read
 """What a reader yields: every image with its objects, a Finding for each record that belongs to none, and a Read."""
+
+
+def too_many(file: str, record: str, boxes: Iterable[BoxAnnotation]) -> Iterator[Finding]:
+    """The findings of those objects of an image that come after its first MOST_BOXES."""
+    for box in boxes:
+        message = f"belongs to an image that has {MOST_BOXES} objects before it"
+        yield Finding("too many boxes", file, f"{record}, {box.record}", message)

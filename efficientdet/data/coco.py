@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from efficientdet.data.annotation import BoxAnnotation, Entry, ImageAnnotation, Read
-from efficientdet.data.coco_index import CocoIndex, ImageRow, text_id
+from efficientdet.data.annotation import MOST_BOXES, BoxAnnotation, Entry, ImageAnnotation, Read, too_many
+from efficientdet.data.coco_index import CocoIndex, ImageRow, text_id, whole_number
 from efficientdet.data.json_stream import read_lists
 from efficientdet.data.ledger import Finding
-from efficientdet.errors import DataError
+from efficientdet.errors import DataError, printable
 from efficientdet.label_map import LabelMap
 
-MOST_BOXES = 10_000
-"""Objects of one image; what comes after them is dropped, so that one record cannot take all memory."""
+MOST_CLASSES, LONGEST_NAME = 100_000, 1_000
 REMEDY = "give a COCO instances file, as in annotations/instances_train2017.json"
 
 
@@ -28,22 +28,42 @@ def coco_label_map(paths: Iterable[str | Path]) -> LabelMap:
     """
     names: dict[int, str] = {}
     for path in paths:
-        categories = [value for _, value in read_lists(path, ["categories"])]
-        if not categories[1:]:
-            lacks = "lists no categories at all" if categories else "has no list of categories"
-            raise DataError(f"{path}: the annotation file {lacks}; {REMEDY}")
-        for category in categories[1:]:
-            try:
-                number, name = int(category["id"]), str(category["name"])
-                name.encode()
-            except (TypeError, KeyError, ValueError, OverflowError) as error:
-                raise DataError(f"{path}: category {category!r} has no id and name in UTF-8; {REMEDY}") from error
+        categories = read_lists(path, ["categories"])
+        if next(categories, None) is None:
+            raise DataError(f"{path}: the annotation file has no list of categories; {REMEDY}")
+        listed = False
+        for _, category in categories:
+            if category is None:
+                continue
+            number, name = _category(category, path)
             if names.setdefault(number, name) != name:
                 raise DataError(f"{path}: category {number} is {name!r}, but {names[number]!r} before; use one name")
+            if len(names) > MOST_CLASSES:
+                raise DataError(f"{path}: the annotation file has more than {MOST_CLASSES} categories; {REMEDY}")
+            listed = True
+        if not listed:
+            raise DataError(f"{path}: the annotation file lists no categories at all; {REMEDY}")
     try:
         return LabelMap.from_categories([{"id": number, "name": name} for number, name in names.items()])
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _category(category: Any, path: str | Path) -> tuple[int, str]:
+    """Id and name of an entry of `categories`."""
+    fields = category if isinstance(category, Mapping) else {}
+    number, name = whole_number(fields.get("id")), fields.get("name")
+    if number is None or not isinstance(name, str) or not _is_line(name):
+        raise DataError(f"{path}: category {reprlib.repr(category)} has no id and name in UTF-8; {REMEDY}")
+    return number, name
+
+
+def _is_line(name: str) -> bool:
+    """Whether it is one line that can be written to a file of labels."""
+    try:
+        return name.splitlines() == [name] and len(name.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def coco_images(path: str | Path) -> Iterator[str]:
@@ -75,81 +95,69 @@ def read_coco(
 
     Raises DataError for a file that is no COCO instances file.
     """
-    index = CocoIndex(paths, captions, masks)
+    index = CocoIndex(paths, captions, masks, group_by)
     for row in index.rows():
-        yield from _image(index, row, group_by)
+        yield from _image(index, row)
     for path, image_id, position, fields in index.strays():
-        message = f"belongs to image id {image_id or 'none'}, which is not listed"
+        message = f"belongs to image id {printable(image_id) or 'none'}, which is not listed"
         yield Finding("unknown image id", path, _record(fields, position), message)
     yield Read(index.images, index.boxes)
 
 
-def _image(index: CocoIndex, row: ImageRow, group_by: str | None) -> Iterator[ImageAnnotation | Finding]:
+def _image(index: CocoIndex, row: ImageRow) -> Iterator[ImageAnnotation | Finding]:
     """What becomes of one entry of `images`."""
-    file, entry, owners = index.paths[row.file], row.entry, iter([row])
-    record = f"image {row.id} ({entry.get('file_name')})" if row.id else f"images[{row.row - 1}]"
-    problem = _problem(index, row)
+    file, owners = index.paths[row.file], iter([row])
+    record = f"image {printable(row.id)} ({printable(row.image)})" if row.id else f"images[{row.position}]"
+    problem = _problem(row)
     if not problem:
-        first = next(other for other in index.same_name(row) if other.row == row.row or not _problem(index, other))
+        first = next(index.same_file(row))
         if first.row == row.row:
-            owners = (other for other in index.same_name(row) if _size(other) == _size(row))
-            owners = (other for other in owners if other.row == row.row or not _problem(index, other))
-        elif _size(first) == _size(row):
-            message = f"names the same file as image {first.id}, which takes its objects"
+            owners = (other for other in index.same_file(row) if other.size == row.size)
+        elif first.size == row.size:
+            message = f"names the same file as image {printable(first.id)}, which takes its objects"
             yield Finding("same file", file, record, message, "merged", "image")
             return
         else:
-            problem = ("two sizes", f"gives another size than image {first.id}, which names the same file")
-    boxes = (box for owner in owners for box in _boxes(index, owner))
-    height, width = _size(row)
+            problem = ("two sizes", f"gives another size than image {printable(first.id)}, which names the same file")
+    boxes = (_box(fields, position) for owner in owners for position, fields in index.annotations(owner))
     yield ImageAnnotation(
         file,
         record,
         row.id,
-        str(entry.get("file_name")),
-        height if height > 0 else None,
-        width if width > 0 else None,
+        row.image,
+        row.height if row.height > 0 else None,
+        row.width if row.width > 0 else None,
         list(islice(boxes, MOST_BOXES)),
         problem,
         captions=index.captions(row) if row.id else (),
-        group=(text_id(entry.get(group_by)) or None) if group_by else None,
+        group=row.group or None,
     )
-    for box in boxes:
-        message = f"belongs to an image that has {MOST_BOXES} objects before it"
-        yield Finding("too many boxes", file, f"{record}, {box.record}", message)
+    yield from too_many(file, record, boxes)
 
 
-def _problem(index: CocoIndex, row: ImageRow) -> tuple[str, str] | None:
+def _problem(row: ImageRow) -> tuple[str, str] | None:
     """Why an entry of `images` cannot be used."""
-    if not row.id or not row.name:
+    if not row.id or not row.image:
         return "malformed record", "the entry has no id and file_name"
-    if min(_size(row)) < 0:
+    if min(row.size) < 0:
         return "malformed record", "height and width must be whole numbers"
-    if index.first_of_id(row).name != row.name:
-        return "duplicate image id", f"image id {row.id} was given to another image before"
+    if not row.usable:
+        return "duplicate image id", f"image id {printable(row.id)} was given to another image before"
     return None
-
-
-def _boxes(index: CocoIndex, row: ImageRow) -> Iterator[BoxAnnotation]:
-    """The objects of an entry; of entries with one id in one file, only the first has any."""
-    if row.id and index.first_of_id(row, same_file=True).row == row.row:
-        for position, fields in index.annotations(row):
-            yield _box(fields, position)
 
 
 def _box(annotation: Mapping[str, Any], position: int) -> BoxAnnotation:
     """One entry of `annotations`; whether it is sound is decided when its image is known."""
     category, area = annotation.get("category_id"), _numbers([annotation.get("area")])
-    if isinstance(category, float) and category.is_integer():
-        category = int(category)
     corners = None
     bbox_xywh = _numbers(annotation.get("bbox"))
     if bbox_xywh and len(bbox_xywh) == 4:
         x, y, width, height = bbox_xywh
         corners = (y, x, y + height, x + width)
+    number = whole_number(category)
     return BoxAnnotation(
         _record(annotation, position),
-        category if isinstance(category, int | str) else repr(category),
+        reprlib.repr(category) if number is None else number,
         corners,
         area[0] if area and math.isfinite(area[0]) and area[0] > 0 else None,
         is_crowd=annotation.get("iscrowd", 0) in (1, "1", True),
@@ -158,24 +166,13 @@ def _box(annotation: Mapping[str, Any], position: int) -> BoxAnnotation:
 
 
 def _record(annotation: Mapping[str, Any], position: int) -> str:
-    return f"annotation {annotation['id']}" if "id" in annotation else f"annotations[{position}]"
-
-
-def _size(row: ImageRow) -> tuple[int, int]:
-    """Height and width; 0 for one that the file does not give, -1 for one that is not a whole number."""
-    return _length(row.entry.get("height")), _length(row.entry.get("width"))
-
-
-def _length(value: object) -> int:
-    if value is None:
-        return 0
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return int(value) if whole else -1  # type: ignore[call-overload]
+    number = text_id(annotation.get("id"))
+    return f"annotation {printable(number)}" if number else f"annotations[{position}]"
 
 
 def _numbers(values: object) -> list[float] | None:
     """A list of numbers as floats, None for anything else."""
-    if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
+    if not isinstance(values, list) or not all(type(v) in (int, float) for v in values):
         return None
     try:
         return [float(v) for v in values]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from efficientdet.data.annotation import BoxAnnotation, ImageAnnotation
+from efficientdet.data.annotation import BoxAnnotation, Entry, ImageAnnotation, Read
 from efficientdet.data.image_file import UnusableError
 from efficientdet.data.ledger import Finding
 from efficientdet.errors import DataError
@@ -34,6 +35,11 @@ class _Row(NamedTuple):
     label: str
     box: Sequence[str]
 
+    @property
+    def has_object(self) -> bool:
+        """Whether it is about an object, sound or not; else it only names its image."""
+        return bool(self.label or any(self.box))
+
 
 def csv_label_map(path: str | Path, delimiter: str = ",", quotechar: str = '"') -> LabelMap:
     """The labels of all rows that can be read, in the order of their first appearance.
@@ -47,43 +53,62 @@ def csv_label_map(path: str | Path, delimiter: str = ",", quotechar: str = '"') 
     return LabelMap.from_names(names)
 
 
-def read_csv(
-    path: str | Path, delimiter: str = ",", quotechar: str = '"'
-) -> Iterator[tuple[str, ImageAnnotation | Finding]]:
+def read_csv(path: str | Path, delimiter: str = ",", quotechar: str = '"') -> Iterator[tuple[str, Entry]]:
     """Every image with its objects, and the set it belongs to: one of SETS, or UNASSIGNED where the row leaves it open.
 
     First come the rows without a known set or without an image, each a Finding under NO_SET; then the images in the
-    order of their first rows. Of a rectangle given by four corners the first and the third count.
+    order of their first rows; last the Read of each set, where every row with a label or a box counts as one box.
+    Of a rectangle given by four corners the first and the third count.
     Raises DataError when the file is missing or no CSV.
     """
     images: dict[tuple[str, str], list[_Row]] = {}
+    boxes: Counter[str] = Counter()
     for row in _rows(path, delimiter, quotechar):
         if isinstance(row, Finding):
+            boxes[NO_SET] += 1
             yield NO_SET, row
         else:
+            boxes[row.set] += row.has_object
             images.setdefault((row.set, row.image), []).append(row)
     for (name, image), rows in images.items():
-        boxes = [_box(row) for row in rows if row.label or any(row.box)]
-        yield name, ImageAnnotation(str(path), f"image {image}", image, image, boxes=boxes, normalised=True)
+        objects = [_box(row) for row in rows if row.has_object]
+        yield name, ImageAnnotation(str(path), f"image {image}", image, image, boxes=objects, normalised=True)
+    counts = Counter(name for name, _ in images)
+    for name in {**boxes, **counts}:
+        yield name, Read(counts[name], boxes[name])
 
 
-def by_set(
-    entries: Iterable[tuple[str, ImageAnnotation | Finding]], root: str | Path, folder: str
-) -> dict[str, list[ImageAnnotation | Finding]]:
-    """The entries of `read_csv` for each of SETS that has any, where `root`/`folder` holds the images.
+def by_set(entries: Iterable[tuple[str, Entry]], root: str | Path, folder: str) -> dict[str, list[Entry]]:
+    """The entries of `read_csv` for each of SETS that has any, one Read last, where `root`/`folder` holds the images.
 
-    An image of no set goes by its content, 8:1:1, so that copies of it stay together. Rows that name no set come with
-    the first set that has an image.
+    An image of no set goes by its content, 8:1:1, so that copies of it stay together, and is counted where it goes.
+    Rows that name no set come with the first set that has an image.
     """
-    sets: dict[str, list[ImageAnnotation | Finding]] = {}
+    sets: dict[str, list[Entry]] = {}
+    counts: dict[str, Read] = {}
     for given, entry in entries:
+        if isinstance(entry, Read):
+            counts[given] = _sum(counts.get(given), entry)
+            continue
         name = given
         if isinstance(entry, ImageAnnotation) and given == UNASSIGNED:
             name = _assign_set(Path(root, folder, entry.image))
+            counts[name] = _sum(counts.get(name), Read(1, len(entry.boxes)))
+            counts[given] = _sum(counts.get(given), Read(-1, -len(entry.boxes)))
         sets.setdefault(name, []).append(entry)
-    strays = sets.pop(NO_SET, [])
     first = next((name for name in SETS if name in sets), TRAIN)
-    return {**sets, first: [*strays, *sets.get(first, [])]} if strays else sets
+    # What UNASSIGNED still counts was read and not given away: the first set does not add up then.
+    for name in (NO_SET, UNASSIGNED):
+        strays = [*sets.pop(name, []), *sets.get(first, [])]
+        sets |= {first: strays} if strays else {}
+        counts[first] = _sum(counts.get(first), counts.pop(name, None))
+    return {name: [*own, counts[name]] for name, own in sets.items()}
+
+
+def _sum(first: Read | None, second: Read | None) -> Read:
+    nothing = Read(0, 0)
+    first, second = first or nothing, second or nothing
+    return Read(first.images + second.images, first.boxes + second.boxes)
 
 
 def _assign_set(image: Path) -> str:
@@ -106,7 +131,7 @@ def _rows(path: str | Path, delimiter: str, quotechar: str) -> Iterator[_Row | F
                     if any(row):
                         yield _row(reader.line_num, [field.strip() for field in row])
                 except UnusableError as error:
-                    yield Finding(error.reason, str(path), f"line {reader.line_num}", str(error))
+                    yield Finding(error.reason, str(path), f"line {reader.line_num}", str(error), of="box")
     except (OSError, UnicodeDecodeError) as error:
         cause = "not found" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise DataError(f"{path}: CSV file {cause}; {REMEDY}") from error

@@ -86,60 +86,60 @@ def _described(image: AnnotatedImage, label_map: LabelMap) -> dict[str, tf.train
         "image/format": _bytes([image.image_format.encode()]),
         "image/height": _ints([image.height]),
         "image/width": _ints([image.width]),
-        # Names of files may hold bytes that are not UTF-8, which Python keeps as surrogates.
-        "image/filename": _bytes([image.file_name.encode(errors="surrogateescape")]),
-        "image/source_id": _bytes([image.source_id.encode()]),
+        "image/filename": _texts([image.file_name]),
+        "image/source_id": _texts([image.source_id]),
         "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
         "image/object/bbox/ymin": _floats(ymin),
         "image/object/bbox/xmin": _floats(xmin),
         "image/object/bbox/ymax": _floats(ymax),
         "image/object/bbox/xmax": _floats(xmax),
-        "image/object/class/text": _bytes(label_map[int(c)].name.encode() for c in image.classes),
+        "image/object/class/text": _texts(label_map[int(c)].name for c in image.classes),
         "image/object/class/label": _ints(image.classes),
         "image/object/is_crowd": _ints(image.is_crowd),
         "image/object/area": _floats(image.area),
         "image/object/difficult": _ints(image.difficult),
     }
     optional = {
-        "image/object/mask": image.masks,
-        "image/caption": [caption.encode() for caption in image.captions],
-        "image/group": [image.group.encode()] if image.group else [],
+        "image/object/mask": _bytes(image.masks),
+        "image/caption": _texts(image.captions),
+        "image/group": _texts([image.group] if image.group else []),
     }
-    return features | {name: _bytes(values) for name, values in optional.items() if values}
+    return features | {name: feature for name, feature in optional.items() if feature.bytes_list.value}
 
 
 def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
     """Reads one record, ours or of another TF Object Detection API writer; fit for `tf.data.Dataset.map`.
 
     Args:
-      serialised: string scalar.
+      serialised: string scalar. It must hold `image/encoded`, `image/height` and `image/width`, and a `class/label` for
+      every box; InvalidArgumentError when it does not.
 
     Returns:
-      image_bytes, source_id: string scalars; height, width: int32 scalars; boxes `[n, 4]` float32 yxyx
-      pixels; classes `[n]` int32 from 1; is_crowd `[n]` bool, False where the record has none; area `[n]`
-      float32 pixels, that of the box where the record has none.
+      image_bytes, source_id: string scalars, the id of a record without one being its `image/filename`, or else a hash
+      of its image; height, width: int32 scalars; boxes `[n, 4]` float32 yxyx pixels; classes `[n]` int32 from 1;
+      is_crowd `[n]` bool, False where the record has none; area `[n]` float32 pixels, that of the box where the record
+      has none.
     """
-    scalar = {
-        "image/encoded": tf.string,
-        "image/source_id": tf.string,
-        "image/height": tf.int64,
-        "image/width": tf.int64,
-    }
+    scalar = {"image/encoded": tf.string, "image/height": tf.int64, "image/width": tf.int64}
+    optional = ("image/source_id", "image/filename")
     listed = {f"image/object/bbox/{side}": tf.float32 for side in ("ymin", "xmin", "ymax", "xmax")} | {
         "image/object/class/label": tf.int64,
         "image/object/is_crowd": tf.int64,
         "image/object/area": tf.float32,
     }
     features = {key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalar.items()}
+    features |= {key: tf.io.FixedLenFeature([], tf.string, "") for key in optional}
     features |= {key: tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True) for key, dtype in listed.items()}
     record = tf.io.parse_single_example(serialised, features)
     height, width = tf.cast(record["image/height"], tf.int32), tf.cast(record["image/width"], tf.int32)
     boxes_norm = tf.stack([record[f"image/object/bbox/{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=-1)
     boxes = boxes_norm * tf.cast(tf.stack([height, width, height, width]), tf.float32)
     sides = boxes[:, 2:] - boxes[:, :2]
+    message = "Could not parse example: image/object/class/label does not hold a number for every box"
+    tf.debugging.assert_equal(tf.size(record["image/object/class/label"]), tf.shape(boxes)[0], message)
     return {
         "image_bytes": record["image/encoded"],
-        "source_id": record["image/source_id"],
+        "source_id": _id(record),
         "height": height,
         "width": width,
         "boxes": boxes,
@@ -149,6 +149,13 @@ def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
+def _id(record: dict[str, tf.Tensor]) -> tf.Tensor:
+    """What a record is called; 62 bits of hash tell any number of images apart."""
+    hashed = tf.strings.as_string(tf.strings.to_hash_bucket_fast(record["image/encoded"], 1 << 62))
+    named = tf.where(tf.equal(record["image/filename"], ""), hashed, record["image/filename"])
+    return tf.where(tf.equal(record["image/source_id"], ""), named, record["image/source_id"])
+
+
 def _per_box(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
     """`values` `[n]`, or `default` `[n]` for a record that leaves them out."""
     return tf.ensure_shape(tf.cond(tf.size(values) > 0, lambda: values, lambda: default), [None])
@@ -156,6 +163,11 @@ def _per_box(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
 
 def _bytes(values: Iterable[bytes]) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _texts(values: Iterable[str]) -> tf.train.Feature:
+    """UTF-8; what is none in the name of a file, which Python keeps as surrogates, stands there as escapes."""
+    return _bytes(value.encode("utf-8", "backslashreplace") for value in values)
 
 
 def _ints(values: Iterable[int]) -> tf.train.Feature:

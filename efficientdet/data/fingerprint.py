@@ -11,8 +11,10 @@ from pathlib import Path
 
 from efficientdet.data.annotation import ImageAnnotation
 from efficientdet.data.coco import coco_images
+from efficientdet.data.csv import read_csv
 from efficientdet.data.image_file import UnusableError, locate
 from efficientdet.data.voc import IMAGE_FOLDER, image_set_file, read_voc, voc_root
+from efficientdet.data.yolo import yolo_files
 from efficientdet.errors import DataError
 
 
@@ -65,6 +67,32 @@ def voc_fingerprint(input_base: str | Path, splits: Mapping[str, str]) -> str:
             except DataError:
                 paths.update(_files(root, IMAGE_FOLDER))
     return fingerprint(input_base, paths)
+
+
+def csv_fingerprint(input_base: str | Path, annotations: str) -> str:
+    """Of a CSV, relative to `input_base`, and every image it lists."""
+    path = Path(input_base, annotations)
+    paths = {path}
+    try:
+        images = [entry.image for _, entry in read_csv(path) if isinstance(entry, ImageAnnotation)]
+        paths.update(_inside(input_base, Path(input_base), images))
+    except DataError:
+        paths.update(_files(input_base, "."))
+    return fingerprint(input_base, paths)
+
+
+def yolo_fingerprint(input_base: str | Path, splits: Mapping[str, str]) -> str:
+    """Of the description, the label files and the images of the splits, called as the description does."""
+    try:
+        return fingerprint(input_base, yolo_files(input_base, splits.values()))
+    except DataError:
+        return fingerprint(input_base, _files(input_base, "."))
+
+
+def tfod_fingerprint(input_base: str | Path, splits: Mapping[str, str], label_map: str | None = None) -> str:
+    """Of the TFRecords, a glob per split, and the label map beside them."""
+    paths = {path for pattern in splits.values() for path in expand(input_base, pattern)}
+    return fingerprint(input_base, paths | ({Path(input_base, label_map)} if label_map else set()))
 
 
 def fingerprint(base: str | Path, paths: Iterable[Path]) -> str:

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
+import warnings
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
-from efficientdet.data.image_structure import JPEG_START, PNG_START, image_structure
-from efficientdet.errors import DataError
+from efficientdet.data.image_structure import EXIF_ORIENTATION, JPEG_START, PNG_START, image_structure
+from efficientdet.errors import DataError, printable
 
 MOST_BYTES = 1 << 28
 """256 MiB; what is larger is no photograph, and would not fit into one tf.train.Example beside others."""
 MOST_PIXELS = 100_000_000
 """300 MB decoded. A PNG of a hundred kilobytes can say that it is larger: a decompression bomb."""
+LONGEST_NAME = 4096
+"""Characters, as file systems have it; to resolve a path of millions of parts would take days."""
 TURNED_QUALITY = 95
 # MPO is a JPEG with further pictures appended, as many cameras write it; decoders read the first.
 _FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
+_OURS = ("JPEG", "PNG")
 _CONVERTED = ("WEBP", "GIF", "BMP", "TIFF", "PPM")
+# What brings an image stored in an EXIF orientation upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnusableError(DataError):
@@ -54,7 +71,7 @@ class ImageFile:
     def upright(self) -> ImageFile:
         """The image as a viewer shows it, encoded anew; raises UnusableError where it cannot be decoded."""
         try:
-            turned = ImageOps.exif_transpose(Image.open(io.BytesIO(self.encoded), formats=list(_FORMATS)))
+            turned = Image.open(io.BytesIO(self.encoded), formats=_OURS).transpose(_TURNS[self.orientation])
             kept = {"quality": TURNED_QUALITY} if self.image_format == "jpeg" else {}
             encoded = _encode(turned, self.image_format, **kept)
         except Exception as error:  # Decoders raise any type on damaged bytes.
@@ -71,14 +88,34 @@ def locate(root: str | Path, *parts: str) -> Path:
     Raises UnusableError, reason `outside data folder`, when `..`, an absolute path or a symbolic link leads
     out of it, or `unusable file name` for what no file system can hold.
     """
-    root = Path(root).resolve()
+    shown = printable("/".join(parts))
+    if sum(map(len, parts)) > LONGEST_NAME:
+        raise UnusableError("unusable file name", f"{shown!r} is not a usable file name (File name too long)")
+    *folders, name = parts
     try:
-        path = root.joinpath(*parts).resolve()
+        home, folder = _resolved(str(root)), _resolved(str(Path(root, *folders)))
+        path = folder / name
+        # Most names are plain: one look at the file instead of one at each folder above it.
+        if name in ("", ".", "..") or "/" in name or _is_link(path):
+            path = path.resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise UnusableError("unusable file name", f"{'/'.join(parts)!r} is not a usable file name ({error})") from error
-    if not path.is_relative_to(root):
-        raise UnusableError("outside data folder", f"{'/'.join(parts)!r} leads out of the data folder {root}")
+        raise UnusableError("unusable file name", f"{shown!r} is not a usable file name ({error})") from error
+    if not path.is_relative_to(home):
+        raise UnusableError("outside data folder", f"{shown!r} leads out of the data folder {home}")
     return path
+
+
+def _is_link(path: Path) -> bool:
+    """Whether it is a symbolic link; not so for what is not there. Raises ValueError for what is no name at all."""
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=256)
+def _resolved(folder: str) -> Path:
+    return Path(folder).resolve()
 
 
 def read_image(root: str | Path, folder: str, name: str) -> ImageFile:
@@ -104,7 +141,7 @@ def open_image(encoded: bytes, shown: str) -> ImageFile:
     """An image that training can decode; most are not decoded to know that.
 
     JPEG and PNG stay as they are, CMYK, 16-bit and palettes included, of which TensorFlow makes 8-bit colour. WebP,
-    GIF, BMP, TIFF and PPM become PNG without loss, of an animation the first picture.
+    GIF, BMP, TIFF and PPM become 8-bit PNG, of an animation the first picture.
 
     Raises UnusableError, naming the image as `shown`, with reason `undecodable image` or `too large`.
     """
@@ -114,8 +151,9 @@ def open_image(encoded: bytes, shown: str) -> ImageFile:
         return ImageFile(encoded, known.image_format, known.height, known.width, known.orientation)
     ours = encoded.startswith((JPEG_START, PNG_START))
     try:
-        # PIL's own limit would warn, or raise before ours.
-        image = Image.open(io.BytesIO(encoded), formats=list(_FORMATS) if ours else _CONVERTED)
+        with warnings.catch_warnings():  # PIL's own limit warns below ours.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(encoded), formats=_OURS if ours else _CONVERTED)
         width, height = image.size
         _check_size(height, width, shown)
         if not ours:
@@ -123,6 +161,8 @@ def open_image(encoded: bytes, shown: str) -> ImageFile:
         _decode(encoded)
     except UnusableError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UnusableError("too large", f"{shown} has more than {MOST_PIXELS} pixels") from error
     except Exception as error:  # Decoders raise any type on damaged bytes.
         kinds = "a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM image"
         cause = f"not {kinds}" if isinstance(error, UnidentifiedImageError) else _cause(error)
@@ -138,14 +178,26 @@ def _check_size(height: int, width: int, shown: str) -> None:
 
 def _convert(image: Image.Image, shown: str) -> ImageFile:
     """Its first picture as PNG."""
-    kind, pictures = image.format, getattr(image, "n_frames", 1)
-    orientation = image.getexif().get(0x0112, 1)
-    encoded = _encode(image.convert("RGB"), "png")
-    notes = [("converted image", f"is {kind}, and was converted to PNG")]
-    if pictures > 1:
-        notes.append(("animation", f"is an animation of {pictures} pictures, of which the first was taken"))
-    known = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
-    return ImageFile(encoded, "png", image.height, image.width, known, tuple(notes))
+    notes = [("converted image", f"is {image.format}, and was converted to PNG")]
+    if getattr(image, "is_animated", False):
+        notes.append(("animation", "has several pictures, of which the first was taken"))
+    image.load()  # PIL turns a TIFF upright as it loads it; what is left then is the orientation of the pixels.
+    orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    known = orientation if orientation in _TURNS else 1
+    picture = _eight_bits(image)
+    return ImageFile(_encode(picture, "png"), "png", picture.height, picture.width, known, tuple(notes))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The picture in 8-bit colour or greyscale; of 16 bits the upper eight, as decoders do with PNG."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating point numbers")
+    if not image.mode.startswith("I"):
+        return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() >= 1 << 16:
+        raise ValueError("its pixels have more than 16 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def _encode(image: Image.Image, image_format: str, **options: int) -> bytes:

@@ -14,6 +14,7 @@ from efficientdet.data.augment import augment
 from efficientdet.data.example import parse_example
 from efficientdet.data.mixup import random_mixup
 from efficientdet.data.scene import Scene
+from efficientdet.data.tfrecord_file import compression_of
 from efficientdet.errors import DataError
 from efficientdet.letterbox import letterbox
 
@@ -22,8 +23,12 @@ READERS = 8  # shards unpacked at a time; the order of examples depends on it, a
 
 
 def read_records(pattern: str | Sequence[str]) -> tf.data.Dataset:
-    """Serialised examples (string scalars) of every gzip shard matching `pattern`, in the order of file names."""
-    return tf.data.TFRecordDataset(_shards(pattern), compression_type="GZIP")
+    """Serialised examples (string scalars) of every shard matching `pattern`, in the order of file names.
+
+    The shards are TFRecords, all gzip or all plain.
+    """
+    shards = _shards(pattern)
+    return tf.data.TFRecordDataset(shards.names, shards.compression)
 
 
 def read_examples(pattern: str | Sequence[str]) -> tf.data.Dataset:
@@ -101,7 +106,7 @@ def training_records(
     position = start_step * config.training.batch_size
     # Counting reads everything, which the first step need not wait for.
     epoch, place = divmod(position, total or count_records(pattern)) if position else (0, 0)
-    shards, stack = tf.constant(_shards(pattern)), _stack(config.data)
+    shards, stack = _shards(pattern), _stack(config.data)
     records = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(
         lambda epoch: _shuffled(shards, tf.stack([config.training.seed, tf.cast(epoch, tf.int32)]), stack)
     )
@@ -110,7 +115,7 @@ def training_records(
 
 def shuffled_records(pattern: str | Sequence[str], config: Config) -> tf.data.Dataset:
     """Every serialised example once, in the order of the first epoch of training."""
-    return _shuffled(tf.constant(_shards(pattern)), tf.constant([config.training.seed, 0]), stack=1)
+    return _shuffled(_shards(pattern), tf.constant([config.training.seed, 0]), stack=1)
 
 
 def step_ids(pattern: str | Sequence[str], config: Config, step: int) -> list[str]:
@@ -183,13 +188,18 @@ def plain_images(pattern: str | Sequence[str], config: Config, limit: int) -> tf
     return records.map(image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _shards(pattern: str | Sequence[str]) -> list[str]:
+class _Shards(NamedTuple):
+    names: list[str]
+    compression: str
+
+
+def _shards(pattern: str | Sequence[str]) -> _Shards:
     patterns = [pattern] if isinstance(pattern, str) else pattern
     # A name with brackets in it matches itself.
     files = sorted({file for p in patterns for file in ([p] if tf.io.gfile.exists(p) else tf.io.gfile.glob(p))})
     if not files:
         raise DataError(f"{pattern}: no example shards match; run the example generation first")
-    return files
+    return _Shards(files, next((kind for kind in map(compression_of, files) if kind is not None), ""))
 
 
 def _stack(data: DataConfig) -> int:
@@ -197,14 +207,15 @@ def _stack(data: DataConfig) -> int:
     return (mosaic.IMAGES if data.mosaic else 1) + (1 if data.mixup else 0)
 
 
-def _shuffled(shards: tf.Tensor, seed: tf.Tensor, stack: int) -> tf.data.Dataset:
+def _shuffled(shards: _Shards, seed: tf.Tensor, stack: int) -> tf.data.Dataset:
     """All records once, shards and blocks of records in an order that `seed` `[2]` alone decides.
 
     With `stack` above 1 each comes with as many records as make that number, those that follow it in its block;
     a block with fewer repeats them.
     """
     shuffle = tf.random.experimental.stateless_shuffle
-    records = tf.data.TFRecordDataset(shuffle(shards, seed), compression_type="GZIP", num_parallel_reads=READERS)
+    names = shuffle(tf.constant(shards.names), seed)
+    records = tf.data.TFRecordDataset(names, shards.compression, num_parallel_reads=READERS)
     # Dataset.shuffle takes no seed that changes from epoch to epoch inside a pipeline.
     blocks = records.batch(SHUFFLE_RECORDS).prefetch(1).enumerate()
 

@@ -4,43 +4,58 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from efficientdet.errors import DataError
 
-LONGEST_ENTRY = 1 << 26
+LONGEST_ENTRY = 1 << 24
 """Characters. COCO's longest annotation has 40,000."""
+MOST_LEVELS = 100
+"""Of lists and objects in each other; a fixed number, as Python's own limit goes with where it is called from."""
 CHUNK = 1 << 20
 REMEDY = "give a COCO file, as annotations/instances_train2017.json"
 
 _SPACE = re.compile(r"\s*")
-_SKIPPED = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_SPACES = ("", " ", "\t", "\n", "\r")
+_COMMA = re.compile(r"\s*,\s*(?=\S)")
+# The end of the window ends a string, too: what stands in it is no bracket.
+_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+_LONGEST_WORD = len("-Infinity")
 _SCALAR = re.compile(r"[^\s,\]}]+")
 # Control characters in strings are tolerated: some tools write tabs and NUL bytes into names.
 _decode = json.JSONDecoder(strict=False).raw_decode
 
 
 class Unreadable:
-    """Stands for an entry that is JSON, but nested too deeply or with a number too long to be read."""
+    """Stands for an entry that is null, nested too deeply, or has a number too long to be read."""
 
 
 def read_lists(path: str | Path, keys: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Every (key, element) of those lists of the file's one object, in file order; the rest is skipped.
 
-    Bytes that are not UTF-8 become surrogate escapes, as they are in names of files. An element that cannot be
-    represented is an `Unreadable`. Before a list's elements comes (key, None), once.
+    Bytes that are not UTF-8 become surrogate escapes, as they are in names of files. An element that is null or
+    cannot be represented is an `Unreadable`. Before a list's elements comes (key, None); a key may come twice.
 
-    Raises DataError when the file is missing, empty, not JSON, cut off, no object, has something else than a list
-    under one of `keys`, or an entry of more than 64 million characters.
+    Raises DataError when the file is missing, no regular file, empty, not JSON, cut off, no object, has something else
+    than a list under one of `keys`, or an entry of more than 16 million characters.
     """
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise DataError(f"{path}: is not a regular file; {REMEDY}")
         with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
             yield from _Stream(path, file).lists(frozenset(keys))
     except OSError as error:
         cause = "not found" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise DataError(f"{path}: annotation file {cause}; {REMEDY}") from error
+
+
+def read_rest(path: str | Path, lists: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Every member of the file's one object besides those lists, whole, in file order; raises as `read_lists`."""
+    with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        yield from _Stream(path, file).rest(frozenset(lists))
 
 
 class _Stream:
@@ -58,21 +73,34 @@ class _Stream:
             raise DataError(f"{self.path}: the annotation file holds no JSON object; {REMEDY}")
         for _ in self._members("{", "}"):
             key = self._value()
+            if not isinstance(key, str):
+                self._refuse("a key that is no text")
             self._expect(":")
             if self._peek() == "[":
-                wanted = isinstance(key, str) and key in keys
+                wanted = key in keys
                 if wanted:
                     yield key, None
                 for _ in self._members("[", "]"):
                     value = self._value()
                     if wanted:
-                        yield key, value
+                        yield key, Unreadable() if value is None else value
             elif key in keys:
                 raise DataError(f"{self.path}: the annotation file has no list of {key}; {REMEDY}")
             else:
                 self._value()
         if self._peek():
             self._refuse("more text after its end")
+
+    def rest(self, lists: frozenset[str]) -> Iterator[tuple[str, Any]]:
+        """The members with other keys."""
+        for _ in self._members("{", "}"):
+            key = self._value()
+            self._expect(":")
+            if key in lists:
+                for _ in self._members("[", "]"):
+                    self._value()
+            else:
+                yield key, self._value()
 
     def _members(self, opening: str, closing: str) -> Iterator[None]:
         """Pauses at each member of the list or object that starts here; the caller reads it."""
@@ -82,6 +110,9 @@ class _Stream:
             return
         while True:
             yield
+            if comma := _COMMA.match(self.text, self.at):
+                self.at = comma.end()
+                continue
             if self._peek() == closing:
                 self.at += 1
                 return
@@ -89,20 +120,22 @@ class _Stream:
 
     def _value(self) -> Any:
         """The value that starts here."""
-        self._peek()
+        if self.text[self.at : self.at + 1] in _SPACES:
+            self._peek()
         while True:
             try:
                 value, end = _decode(self.text, self.at)
             except json.JSONDecodeError as error:
-                if self.ended:
+                cut_off = error.pos > len(self.text) - _LONGEST_WORD or error.msg.startswith("Unterminated string")
+                if self.ended or not cut_off:
                     self._refuse(error.msg, error.pos)
             except (RecursionError, ValueError):
                 return self._skip()
             else:
-                # A number may go on in what is not read yet.
-                if end < len(self.text) or self.ended:
-                    self.at = end
-                    return value
+                # A number may go on in what is not read yet: what looks like its end can be the start of `.5` or `e+5`.
+                if end + len("e+") < len(self.text) or self.ended:
+                    start, self.at = self.at, end
+                    return Unreadable() if self._is_deep(start, end) else value
             self._fill()
 
     def _skip(self) -> Unreadable:
@@ -112,7 +145,7 @@ class _Stream:
                 found = _SCALAR.match(self.text, self.at)
                 end = found.end() if found else self.at
             else:
-                end = self._closing()
+                end, _ = self._closing(self.at)
             if self.at < end < len(self.text) or self.ended:
                 if end <= self.at:
                     self._refuse("a list or object that does not end")
@@ -120,14 +153,20 @@ class _Stream:
                 return Unreadable()
             self._fill()
 
-    def _closing(self) -> int:
-        """The end of the list or object that starts here; 0 when the window does not hold it."""
-        depth = 0
-        for token in _SKIPPED.finditer(self.text, self.at):
+    def _is_deep(self, start: int, end: int) -> bool:
+        """Whether that value has more than MOST_LEVELS levels."""
+        brackets = self.text.count("[", start, end) + self.text.count("{", start, end)
+        return brackets > MOST_LEVELS and self._closing(start)[1] > MOST_LEVELS
+
+    def _closing(self, start: int) -> tuple[int, int]:
+        """The end and the levels of the list or object that starts there; an end of 0 when the window lacks it."""
+        depth = deepest = 0
+        for token in _BRACKET.finditer(self.text, start):
             depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+            deepest = max(deepest, depth)
             if not depth:
-                return token.end()
-        return 0
+                return token.end(), deepest
+        return 0, deepest
 
     def _expect(self, character: str) -> None:
         if self._peek() != character:
@@ -152,6 +191,6 @@ class _Stream:
         self.ended = not more
         self.text, self.passed, self.at = self.text[self.at :] + more, self.passed + self.at, 0
 
-    def _refuse(self, cause: str, position: int | None = None) -> None:
+    def _refuse(self, cause: str, position: int | None = None) -> NoReturn:
         place = self.passed + (self.at if position is None else position)
         raise DataError(f"{self.path}: the annotation file is not JSON ({cause}, character {place}); {REMEDY}")

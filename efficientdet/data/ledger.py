@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect, bisect_left, insort
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import groupby, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from efficientdet.errors import DataError
+from efficientdet.errors import DataError, printable
 
 FILE_NAME = "ledger.json"
 CHANGES_FOLDER = "changes"
 FINDINGS_PER_REASON = 100
+LONGEST_TEXT = 1000
+"""Characters of what a finding says."""
 
 Outcome = Literal["clipped", "merged", "dropped", "noted"]
 
@@ -38,8 +43,7 @@ class Finding:
     def __post_init__(self) -> None:
         # What a data set calls its files need not be text; what is shown and written must be.
         for name in ("file", "record", "message"):
-            shown = getattr(self, name).encode("utf-8", "backslashreplace").decode()
-            object.__setattr__(self, name, shown.replace("\0", "\\0"))
+            object.__setattr__(self, name, printable(getattr(self, name), LONGEST_TEXT))
 
     def __str__(self) -> str:
         return f"{self.file}, {self.record}: {self.message}"
@@ -119,9 +123,17 @@ class Ledger:
     images: Count = field(default_factory=Count)
     boxes: Count = field(default_factory=Count)
     findings: list[Finding] = field(default_factory=list)
+    is_sum: bool = field(default=False, compare=False, repr=False)
 
     def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(self.images + other.images, self.boxes + other.boxes, _first(self.findings + other.findings))
+        few, many = sorted((self, other), key=lambda ledger: len(ledger.findings))
+        findings = list(many.findings) if many.is_sum else _first(many.findings)
+        # Entry by entry, since sums have many and what is added to them few.
+        for finding in few.findings:
+            insort(findings, finding, key=_order)
+            start, end = bisect_left(findings, _kind(finding), key=_kind), bisect(findings, _kind(finding), key=_kind)
+            del findings[start + FINDINGS_PER_REASON : end]
+        return Ledger(self.images + other.images, self.boxes + other.boxes, findings, is_sum=True)
 
     def book(self, finding: Finding) -> None:
         """Enters one record that was not kept as it is."""
@@ -197,12 +209,10 @@ def load(folder: str | Path) -> dict[str, Ledger]:
 
 
 def _first(findings: list[Finding]) -> list[Finding]:
-    """The findings in order, the first hundred of each kind, outcome and reason."""
-    seen: Counter[tuple[str, str, str]] = Counter()
-    first = []
-    for finding in sorted(findings, key=lambda f: (f.of, f.reason, *f.place)):
-        kind = finding.of, finding.outcome, finding.reason
-        seen[kind] += 1
-        if seen[kind] <= FINDINGS_PER_REASON:
-            first.append(finding)
-    return first
+    """The findings in order, the first hundred of each kind."""
+    kinds = groupby(sorted(findings, key=_order), key=_kind)
+    return [finding for _, alike in kinds for finding in islice(alike, FINDINGS_PER_REASON)]
+
+
+_kind = attrgetter("of", "outcome", "reason")
+_order = attrgetter("of", "outcome", "reason", "file", "record", "message")

@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import tensorflow as tf
 
-from efficientdet.data.annotation import ImageAnnotation
-from efficientdet.data.ledger import Finding
+from efficientdet.data.annotation import Entry, ImageAnnotation
 from efficientdet.errors import DataError
 
 AT_ONCE = 16
@@ -38,13 +37,11 @@ def local_file(name: str | Path, folder: Path, anew: bool = False) -> Path:
     return aside.replace(target)
 
 
-def with_local_images(
-    entries: Iterable[tuple[str, ImageAnnotation | Finding]], folder: Path
-) -> list[tuple[str, ImageAnnotation | Finding]]:
+def with_local_images(entries: Iterable[tuple[str, Entry]], folder: Path) -> list[tuple[str, Entry]]:
     """The entries, each under its key, with images fetched; one that cannot be has a `problem` that says why."""
 
-    def local(entry: ImageAnnotation | Finding) -> ImageAnnotation | Finding:
-        if isinstance(entry, Finding) or "://" not in entry.image:
+    def local(entry: Entry) -> Entry:
+        if not isinstance(entry, ImageAnnotation) or "://" not in entry.image:
             return entry
         try:
             return replace(entry, image=str(local_file(entry.image, folder)))

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
+import stat
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from xml.parsers import expat
 
-from efficientdet.data.annotation import BoxAnnotation, Entry, ImageAnnotation, Read
+from efficientdet.data.annotation import MOST_BOXES, BoxAnnotation, Entry, ImageAnnotation, Read, too_many
 from efficientdet.data.image_file import UnusableError, locate
-from efficientdet.errors import DataError
+from efficientdet.errors import DataError, printable
 from efficientdet.label_map import LabelMap
 
 IMAGE_FOLDER, ANNOTATION_FOLDER = "JPEGImages", "Annotations"
 MOST_BYTES = 1 << 24
 """Of one XML: some 50,000 objects. It is held in memory as a whole."""
 MOST_LEVELS = 100
+_ENCODING = re.compile(
+    r"utf-?(8|16)|(us-)?ascii|iso[-_]8859[-_]\d+|latin-?\d+|(windows-|cp)\d+|koi8-[ru]", re.IGNORECASE
+)
+LONGEST_SET = 1 << 28
+"""Bytes of an image set: some ten million images."""
 
 
 def voc_label_map(image_sets: Iterable[str | Path], classes: Iterable[str] | None = None) -> LabelMap:
@@ -60,19 +68,21 @@ def read_annotations(root: str | Path, folder: str, stems: Iterable[str], listed
     owners: dict[str, str] = {}
     images = boxes = 0
     for stem in stems:
-        file, record = f"{Path(root, folder, stem)}.xml", f"image {stem}"
+        file, record = f"{Path(root, folder, stem)}.xml", f"image {printable(stem)}"
         try:
             if stem in seen:
                 raise UnusableError("duplicate image id", f"{stem} is listed twice in {listed}")
             seen.add(stem)
             entry = _image(file, record, stem, _parse(locate(root, folder, f"{stem}.xml")))
-            if owners.setdefault(entry.image, stem) != stem:
-                message = f"names the same file {entry.image} as {owners[entry.image]}; give each image one XML"
+            image = posixpath.normpath(entry.image)
+            if owners.setdefault(image, stem) != stem:
+                message = f"names the same file {image} as {owners[image]}; give each image one XML"
                 entry = replace(entry, problem=("same file", message))
         except UnusableError as error:
             entry = ImageAnnotation(file, record, stem, f"{stem}.jpg", problem=(error.reason, str(error)))
         images, boxes = images + 1, boxes + len(entry.boxes)
-        yield entry
+        yield replace(entry, boxes=entry.boxes[:MOST_BOXES])
+        yield from too_many(file, record, entry.boxes[MOST_BOXES:])
     yield Read(images, boxes)
 
 
@@ -89,6 +99,10 @@ def voc_root(image_set: str | Path) -> Path:
 def _stems(image_set: str | Path) -> list[str]:
     """The first words of the lines; bytes that are not UTF-8 stay as they are in names of files."""
     try:
+        status = Path(image_set).stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LONGEST_SET:
+            cause = f"has {status.st_size} bytes" if stat.S_ISREG(status.st_mode) else "is not a regular file"
+            raise DataError(f"{image_set}: the image set {cause}; give a list as in ImageSets/Main/train.txt")
         lines = Path(image_set).read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except OSError as error:
         cause = "not found" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
@@ -118,8 +132,13 @@ def _parse(path: Path) -> ElementTree.Element:
         depth -= 1
         tree.end(tag)
 
+    def declared(version: str, encoding: str | None, standalone: int) -> None:
+        # Python would try any codec it has, escapes and e-mail among them.
+        if encoding and not _ENCODING.fullmatch(encoding):
+            raise UnusableError("unparsable XML", f"the XML is encoded in {printable(encoding)!r}; write it in UTF-8")
+
     parser = expat.ParserCreate()
-    parser.EntityDeclHandler = refuse
+    parser.XmlDeclHandler, parser.EntityDeclHandler = declared, refuse
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, tree.data
     try:
         parser.Parse(_read(path), True)
@@ -134,13 +153,15 @@ def _parse(path: Path) -> ElementTree.Element:
 def _read(path: Path) -> bytes:
     """The bytes of an XML; raises UnusableError."""
     try:
-        if not path.is_file():
-            raise UnusableError("missing annotation file", f"the annotation file {path} does not exist")
-        if path.stat().st_size > MOST_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnusableError("missing annotation file", f"the annotation file {path} is not a regular file")
+        if status.st_size > MOST_BYTES:
             raise UnusableError("unparsable XML", f"the XML has more than {MOST_BYTES} bytes")
         return path.read_bytes()
     except OSError as error:
-        raise UnusableError("missing annotation file", f"the annotation file {path} cannot be read") from error
+        cause = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise UnusableError("missing annotation file", f"the annotation file {path} {cause}") from error
 
 
 def _image(file: str, record: str, stem: str, annotation: ElementTree.Element) -> ImageAnnotation:

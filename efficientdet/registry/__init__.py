@@ -12,6 +12,8 @@ from typing import Protocol
 from efficientdet.errors import RegistryError
 
 CHAMPION = "champion"
+DOCUMENTS_FOLDER = "documents"
+"""Where a version holds the documents that were registered beside its bundle."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # numbers are versions, and MLflow keeps `latest` and `v<number>` for itself
 _RESERVED_ALIAS = re.compile(r"\d+|latest|v\d+", re.IGNORECASE)
@@ -91,6 +93,13 @@ def open_registry(uri: str | Path) -> Registry:
     from efficientdet.registry.mlflow import MlflowRegistry
 
     return MlflowRegistry(str(uri))
+
+
+def find_baseline(registry: Registry, name: str, baseline: str) -> ModelVersion | None:
+    """The version that a pipeline names as its baseline, by number or as `@alias`; None when there is no such one."""
+    if baseline.startswith("@"):
+        return registry.champion(name, baseline.removeprefix("@"))
+    return next((version for version in registry.versions(name) if version.version == baseline), None)
 
 
 def parse_reference(reference: str) -> tuple[str, str]:

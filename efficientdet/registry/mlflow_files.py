@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 from efficientdet.bundle import MANIFEST_FILE, read_manifest
 from efficientdet.errors import RegistryError
-from efficientdet.registry import Metrics
+from efficientdet.registry import DOCUMENTS_FOLDER, Metrics
 from efficientdet.registry.mlflow_client import EXPERIMENT
 from schemas.registry_entry import FILE_NAME, FileSum, RegistryEntry, content_hash
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-DOCUMENTS_FOLDER = "documents"
 
 
 @dataclass(frozen=True)

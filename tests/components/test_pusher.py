@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from components.pusher import Executor, Pusher
 from efficientdet.blessing import Blessing, Rule
 from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
 from efficientdet.config import Config
+from efficientdet.data import profile
+from efficientdet.data.profile import Profile
 from efficientdet.errors import ModelError
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
 
 LABELS = LabelMap.from_names(["cat", "dog"])
+PROFILES = {"train": Profile(classes=Counter(cat=3, dog=1)), "eval": Profile(classes=Counter(dog=2))}
 METRICS = {"float": {"AP": 0.6, "APs": None}, "int8": {"AP": 0.59, "APs": None}}
 Push = Callable[..., Artifact]
 
@@ -28,13 +32,17 @@ Push = Callable[..., Artifact]
 def push(tmp_path: Path) -> Push:
     """Runs the executor on artifacts as the Exporter, Evaluator and example generation leave them."""
 
-    def run(blessed: bool = True, content: str = "weights", labels: LabelMap = LABELS, **tags: str) -> Artifact:
+    def run(
+        blessed: bool = True, content: str = "weights", labels: LabelMap = LABELS, counted: bool = False, **tags: str
+    ) -> Artifact:
         inputs = {
             "model": [write_model(tmp_path / "model", content)],
             "blessing": [write_blessing(tmp_path / "blessing", blessed)],
             "evaluation": [write_evaluation(tmp_path / "evaluation", blessed)],
             "examples": [write_examples(tmp_path / "examples", labels)],
         }
+        if counted:
+            inputs["statistics"] = [write_statistics(tmp_path / "statistics")]
         pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
         properties = {
             "registry": json.dumps({"uri": str(tmp_path / "registry"), "name": "pets", "alias": "champion"}),
@@ -90,6 +98,12 @@ def write_examples(folder: Path, labels: LabelMap) -> Artifact:
     return examples
 
 
+def write_statistics(folder: Path) -> Artifact:
+    statistics = artifact(standard_artifacts.ExampleStatistics, folder)
+    (folder / profile.FILE_NAME).write_text(profile.to_json(PROFILES))
+    return statistics
+
+
 def pushed_json(pushed: Artifact) -> dict[str, Any]:
     return json.loads((Path(pushed.uri) / "pushed.json").read_text())
 
@@ -121,6 +135,14 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
     registry.fetch("pets", "champion", tmp_path / "fetched", only=["documents"])
     documents = {path.name for path in (tmp_path / "fetched" / "documents").iterdir()}
     assert documents == {"blessing.json", "metrics.json", "ledger.json"}
+
+
+def test_the_profile_of_the_data_travels_with_the_version(push: Push, tmp_path: Path) -> None:
+    push(counted=True)
+    registry = open_registry(tmp_path / "registry")
+    champion = registry.get("pets")
+    registry.fetch("pets", champion.version, tmp_path / "fetched", only=[champion.tags[profile.TAG]])
+    assert profile.load(tmp_path / "fetched" / champion.tags[profile.TAG]) == PROFILES
 
 
 def test_what_is_not_blessed_is_not_registered(push: Push, tmp_path: Path) -> None:
@@ -178,8 +200,9 @@ def test_the_node_declares_what_the_executor_reads() -> None:
         registry={"uri": "runs/registry", "name": "pets", "alias": "beta"},
         tags={"data": "f00"},
         fingerprint="abc",
+        statistics=Channel(type=standard_artifacts.ExampleStatistics),
     )
-    assert set(node.inputs) == {"model", "blessing", "evaluation", "examples"}
+    assert set(node.inputs) == {"model", "blessing", "evaluation", "examples", "statistics"}
     assert node.outputs["pushed_model"].type is standard_artifacts.PushedModel
     assert json.loads(node.exec_properties["registry"])["alias"] == "beta"
     assert node.exec_properties["fingerprint"] == "abc"

@@ -52,7 +52,7 @@ SHARDS = "--examples={shards}/Split-train/*"
     ("words", "says"),
     [
         (["--examples={tmp}/none/*"], "{tmp}/none/*: no file matches; give the shards as in"),
-        (["--examples={tmp}/*.tfrecord"], "{tmp}/plain.tfrecord: is not a gzip TFRecord; pack it"),
+        (["--examples={tmp}/*.tfrecord"], "{tmp}/plain.tfrecord: holds no TFRecords, neither plain nor gzip"),
         (["--examples={tmp}/cut.gz", "--label-map={shards}"], "{tmp}/cut.gz: a record cannot be read ("),
         (["--examples={tmp}/empty.gz", "--label-map={shards}"], "empty.gz"),
         ([SHARDS, "--label-map={tmp}/none"], "{tmp}/none: holds no label_map.json"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,27 @@ def test_the_label_map_lies_beside_or_above_or_where_it_is_said(digit_shards: Pa
     assert label_map_of(tmp_path, shard).names == ["cat"]
     with pytest.raises(DataError, match=r"holds no label_map.json, the classes of the examples"):
         label_map_of(tmp_path / "none", shard)
+
+
+def test_a_label_map_of_foreign_records_must_have_our_ids(tmp_path: Path):
+    path = tmp_path / "label_map.pbtxt"
+    path.write_text("item { id: 2 name: 'dog' } item { id: 1 name: 'cat' }")
+    assert label_map_of(path, "").names == ["cat", "dog"]
+    assert label_map_of(None, str(tmp_path / "a.record")).names == ["cat", "dog"]
+    path.write_text("item { id: 3 name: 'dog' } item { id: 1 name: 'cat' }")
+    with pytest.raises(DataError, match=r"label_map.pbtxt: has no class 2, but training needs ids without gaps; make"):
+        label_map_of(path, "")
+
+
+def test_shards_are_gzip_or_plain_but_not_both(digit_shards: Path, tmp_path: Path):
+    names = list(example_shards(f"{digit_shards}/Split-train/*"))
+    plain = tmp_path / "1.record"
+    plain.write_bytes(gzip.decompress(Path(names[0]).read_bytes()))
+    (tmp_path / "0.record").touch()  # TensorFlow writes none otherwise
+    assert list(example_shards(f"{tmp_path}/*")) == [str(tmp_path / "0.record"), str(plain)]
+    (tmp_path / "2.record").write_bytes(Path(names[0]).read_bytes())
+    with pytest.raises(DataError, match=r"2.record: is a gzip TFRecord, but .*1.record is a plain one; match"):
+        example_shards(f"{tmp_path}/*")
 
 
 def records(folder: Path, *contents: bytes) -> str:

@@ -141,7 +141,7 @@ SHARDS, EVERYTHING = "--train-file-pattern={shards}/Split-train/*", "--backbone-
     ("words", "says"),
     [
         (["--train-file-pattern={tmp}/none/*"], "{tmp}/none/*: no file matches; give the shards as in"),
-        (["--train-file-pattern={tmp}/*.tfrecord"], "{tmp}/plain.tfrecord: is not a gzip TFRecord; pack it"),
+        (["--train-file-pattern={tmp}/*.tfrecord"], "{tmp}/plain.tfrecord: holds no TFRecords, neither plain nor gzip"),
         (["--train-file-pattern={tmp}/cut.gz", "--label-map={shards}"], "{tmp}/cut.gz: a record cannot be read ("),
         (["--train-file-pattern={tmp}/cut.gz"], "holds no label_map.json, the classes of the examples; name its"),
         ([SHARDS, "--val-file-pattern={tmp}/none/*"], "{tmp}/none/*: no file matches"),

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from efficientdet import progress
-from efficientdet.progress import StepProgress
+from efficientdet.progress import StepProgress, counting
 
 
 def test_a_log_gets_lines_with_speed_and_time_left(monkeypatch):
@@ -31,3 +31,15 @@ def test_a_terminal_gets_a_live_bar():
     shown = console.file.getvalue()
     assert "3/3" in shown
     assert "images/s" in shown
+
+
+def test_a_count_is_shown_in_a_terminal_only():
+    shown = {}
+    for terminal in (False, True):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        with counting("checked images", console) as progress:
+            for _ in range(7):
+                progress()
+        shown[terminal] = console.file.getvalue()
+    assert shown[False] == ""
+    assert "checked images 7" in shown[True]

@@ -42,14 +42,18 @@ def test_overrides_reach_every_group(tmp_path: Path):
     [
         ({"source": {"splits": {"train": "a"}}}, "names no 'eval' split"),
         ({"source": {"format": "coco"}}, "only one has 'eval'"),
+        ({"source": {"format": "csv"}}, "source.annotations must name the CSV"),
+        ({"source": {"format": "yolo", "label_map": "a"}}, "source.label_map is for tfod, not for yolo"),
         ({"source": {"format": "kitti"}}, "source.format='kitti'"),
-        ({"source": {"format": "coco", "classes": ["a"]}}, "source.classes is for VOC"),
+        ({"source": {"format": "coco", "classes": ["a"]}}, "source.classes is for voc, not for coco"),
         ({"root": "runs [1]"}, "root='runs [1]'"),
         ({"name": "My Pipeline"}, "name='My Pipeline'"),
         ({"registry": {"name": "a/b"}}, "registry.name='a/b'"),
         ({"registry": {"name": "tiny", "alias": "latest"}}, "registry.alias='latest'"),
         ({"blessing": {"min_ap": 0.3}}, "did you mean blessing.min_"),
         ({"blessing": {"min_int8_ap": 30}}, "less than or equal to 1"),
+        ({"validation": {"max_drift": 2}}, "validation.max_drift=2"),
+        ({"validation": {"fail_on": "anything"}}, "validation.fail_on='anything'"),
         ({"tuning": {"trials": 2, "learning_rate": [1, 0.1]}}, "tuning.learning_rate=[1, 0.1]"),
         ({"tuning": {"trials": 2, "learning_rat": None}}, "did you mean tuning.learning_rate"),
         (
@@ -64,6 +68,39 @@ def test_wrong_settings_are_refused(over: dict, says: str):
         values["source"] = {**MINIMAL["source"], **over["source"]}
     with pytest.raises(ConfigError, match=re.escape(says)):
         PipelineConfig.parse(values)
+
+
+COCO = {"format": "coco", "path": "data", "splits": {"all": "all.json"}, "images": {"all": "images"}}
+
+
+def test_a_single_split_may_be_divided():
+    source = {"divide": {"train": 8, "eval": 2}, "group_by": "patient", "captions": {"all": "c.json"}, "masks": True}
+    config = PipelineConfig.parse({**MINIMAL, "source": COCO | source})
+    assert config.source.divide == {"train": 8, "eval": 2}
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ({}, "source.splits names no 'train' split"),
+        ({"divide": {"train": 1}}, "source.divide names no 'eval' split"),
+        ({"divide": {"train": 1, "eval": 0}}, "source.divide.eval"),
+        ({"divide": {"train": 1, "eval": 1}, "captions": {"eval": "c.json"}}, "source.captions names 'eval'"),
+        ({"divide": {"train": 1, "eval": 1}, "group_pattern": "^video"}, "must have one group in parentheses"),
+        ({"divide": {"train": 1, "eval": 1}, "group_pattern": "("}, "is no regular expression"),
+        (
+            {"splits": {"train": "a", "eval": "b"}, "images": {"train": "a", "eval": "b"}, "divide": {"train": 1}},
+            "single",
+        ),
+        (
+            {"format": "voc", "images": {}, "divide": {"train": 1, "eval": 1}, "masks": True},
+            "source.masks is for coco and tfod, not for voc",
+        ),
+    ],
+)
+def test_a_wrong_division_is_refused(source: dict, says: str):
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        PipelineConfig.parse({**MINIMAL, "source": COCO | source})
 
 
 def test_bounds_of_a_search_that_is_off_forbid_nothing():

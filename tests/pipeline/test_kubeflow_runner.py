@@ -105,8 +105,12 @@ def test_resources_are_those_configured(spec: dict):
 
 def test_our_executors_are_named_in_the_containers(spec: dict):
     text = json.dumps(spec["deploymentSpec"])
-    for executor in ("components.exporter.", "components.evaluator.", "components.pusher.", "components.example_gen."):
-        assert executor in text
+    for name in ("example_gen", "statistics_gen", "example_validator", "exporter", "evaluator", "pusher"):
+        assert f"components.{name}." in text
+
+
+def test_training_waits_for_the_verdict_on_the_data(spec: dict):
+    assert "ExampleValidator" in spec["root"]["dag"]["tasks"]["Trainer"]["dependentTasks"]
 
 
 def test_wrong_outputs_and_nodes_are_refused(config: PipelineConfig, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""What reaches the Trainer node, and the Tuner's if there is one."""
+"""What reaches the nodes that check the data, the Trainer, and the Tuner if there is one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.config import PipelineConfig
 from pipeline.pipeline import create_pipeline, training_inputs
 
 
-def nodes_of(config: PipelineConfig) -> dict[str, Any]:
+def nodes_of(config: PipelineConfig, baseline: str = "") -> dict[str, Any]:
     """The pipeline's nodes by id."""
-    return {node.id: node for node in create_pipeline(config, config.root, data="f00", baseline="").components}
+    return {node.id: node for node in create_pipeline(config, config.root, data="f00", baseline=baseline).components}
 
 
 def settings_of(config: PipelineConfig, node: str) -> dict[str, Any]:
@@ -43,6 +45,24 @@ def test_the_trainer_runs_again_for_other_bytes_of_a_checkpoint(config: Pipeline
     assert after["config"] == before["config"]
     assert after["fingerprint"] != before["fingerprint"]
     assert after["checkpoints"] != before["checkpoints"]
+
+
+def test_the_validator_knows_its_bounds_and_its_baseline(config: PipelineConfig) -> None:
+    config = config.override("validation.fail_on=warning,validation.max_drift=0.2")
+    settings = nodes_of(config, baseline="3")["ExampleValidator"].exec_properties
+    assert json.loads(settings["validation"]) == config.validation.to_dict()
+    assert (settings["baseline"], json.loads(settings["registry"])["name"]) == ("3", "tiny")
+    assert nodes_of(config)["StatisticsGen"].exec_properties == nodes_of(config, "3")["StatisticsGen"].exec_properties
+
+
+@pytest.mark.parametrize("trials", [0, 2])
+@pytest.mark.parametrize("source", ["imported", "inferred"])
+def test_nothing_is_trained_before_the_data_are_valid(config: PipelineConfig, source: str, trials: int) -> None:
+    nodes = nodes_of(config.override({"schema_source": source, "tuning": {"trials": trials}}))
+    for name in ("Trainer", "Tuner") if trials else ("Trainer",):
+        assert nodes["ExampleValidator"] in nodes[name].upstream_nodes
+    statistics = nodes["Pusher"].inputs["statistics"]
+    assert (statistics.producer_component_id, statistics.output_key) == ("StatisticsGen", "statistics")
 
 
 def test_without_trials_nothing_of_the_search_is_there(config: PipelineConfig) -> None:

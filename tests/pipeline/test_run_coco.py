@@ -51,12 +51,16 @@ def test_the_summary_accounts_for_everything(first):
     _, (_, summary) = first
     for kind in ("images", "boxes"):
         entry = summary["ledger"][kind]
-        assert entry["kept"] + entry["clipped"] + sum(entry["dropped"].values()) == entry["read"]
+        changed = [sum(entry[outcome].values()) for outcome in ("clipped", "merged", "dropped")]
+        assert entry["kept"] + sum(changed) == entry["read"]
     assert summary["ledger"]["images"]["read"] == 16
     for variant in ("float", "int8"):
         assert 0 <= summary["metrics"][variant]["AP"] <= 1
         assert len(summary["metrics"][variant]) == 12
     assert summary["model"] == {"name": "tiny", "version": "1", "alias": "champion"}
+    assert summary["data"]["anomalies"] == []
+    assert summary["data"]["note"] == "no baseline: there is no champion yet"
+    assert all(0 <= distance <= 1 for distance in summary["data"]["skew"]["eval"].values())
 
 
 def test_the_pulled_tflite_detects_without_tensorflow(first, coco_job, efficientdet, tmp_path):

@@ -119,7 +119,7 @@ def write_examples(folder: Path, class_lists: list[list[int]]) -> Path:
         for i, classes in enumerate(class_lists):
             writer.write(to_example(picture(rng, classes, f"{i}"), LABELS).SerializeToString())
     (folder / "label_map.json").write_text(LABELS.to_json())
-    counted = ledger.Ledger(images=ledger.Count(kept=len(class_lists)))
+    counted = ledger.Ledger(images=ledger.Count(read=len(class_lists), kept=len(class_lists)))
     (folder / ledger.FILE_NAME).write_text(ledger.to_json({"eval": counted}))
     return folder
 

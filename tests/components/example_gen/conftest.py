@@ -1,24 +1,28 @@
-"""What the tests of example generation run it on."""
+"""Example generation as one node of a pipeline, on TFX's local runner and Beam's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tensorflow as tf
+from ml_metadata.metadata_store import MetadataStore
+from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
+from efficientdet.data.demo import write_demo_data
+from efficientdet.label_map import LabelMap
+
+# Without the name of an image TFX packs its own sources for the workers of each run.
 HERE = ("--runner=FnApiRunner", "--sdk_container_image=none")
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Path]:
-    """Runs a one-node pipeline, on this process unless told otherwise; the folder of its newest Examples artifact."""
-    from ml_metadata.metadata_store import MetadataStore
-    from tfx import v1 as tfx
-    from tfx.orchestration.metadata import sqlite_metadata_connection_config
-
-    from efficientdet.label_map import LabelMap
+    """Runs a one-node pipeline, in this process unless told otherwise; the folder of its newest Examples artifact."""
 
     def apply(component: BaseComponent, beam_args: Sequence[str] = HERE) -> Path:
         config = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
@@ -42,7 +46,21 @@ def run(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
     """Six images of digits to learn from, three to judge by."""
-    from efficientdet.data.demo import write_demo_data
-
     write_demo_data(tmp_path / "demo", images={"train": 6, "eval": 3})
     return tmp_path / "demo"
+
+
+@pytest.fixture(scope="session")
+def records() -> Callable[[Path, str], dict[str, Any]]:
+    """tf.Example features by file name, from every shard of a split."""
+
+    def read(folder: Path, split: str) -> dict[str, Any]:
+        shards = sorted(str(path) for path in (folder / f"Split-{split}").glob("data_tfrecord-?????-of-?????.gz"))
+        assert shards
+        found = {}
+        for record in tf.data.TFRecordDataset(shards, "GZIP").as_numpy_iterator():
+            features = tf.train.Example.FromString(record).features.feature
+            found[features["image/filename"].bytes_list.value[0].decode()] = features
+        return found
+
+    return read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from efficientdet.data.admission import admit_all
 from efficientdet.data.annotation import ImageAnnotation
-from efficientdet.data.coco import coco_label_map, read_coco
+from efficientdet.data.coco import coco_images, coco_label_map, read_coco
+from efficientdet.data.ledger import Finding, Ledger
 from efficientdet.errors import DataError
 
 Edit = Callable[[Callable[[dict[str, Any]], object]], None]
 FILE = "annotations/instances_train.json"
+CLASSES = {digit: digit + 1 for digit in range(10)}
 
 
 def test_reads_boxes_as_yxyx_pixels(coco: Path, read) -> None:
@@ -56,7 +60,8 @@ def test_a_box_over_the_border_is_clipped_not_dropped(edit: Edit, read) -> None:
     edit(lambda d: d["annotations"][0].update(bbox=[-5, 100, 60, 500]))
     images, ledger = read()
     np.testing.assert_array_equal(images[0].boxes[0], [100, 0, 192, 55])
-    assert (ledger.boxes.clipped, ledger.boxes.dropped.total()) == (1, 0)
+    assert (ledger.boxes.clipped, ledger.boxes.dropped) == ({"over the border": 1}, {})
+    assert ledger.findings[0].kept == pytest.approx(55 * 92 / (60 * 500))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,10 @@ def test_a_box_over_the_border_is_clipped_not_dropped(edit: Edit, read) -> None:
         ({"category_id": [1]}, "unknown category", "is not in the label map"),
         ({"image_id": 99}, "unknown image id", "belongs to image id 99, which is not listed"),
         ({"image_id": None}, "unknown image id", "belongs to image id none"),
+        ({"category_id": True}, "unknown category", "category 'True' is not in the label map"),
+        ({"bbox": [True, 1, 5, 5]}, "malformed box", "not given as four numbers"),
+        ({"bbox": [1e300, 1, 1e300, 1]}, "box outside image", "lies outside"),
+        ({"bbox": [0, 0, 1e-30, 1e-30]}, "zero-area box", "below the precision of float32"),
     ],
 )
 def test_a_bad_box_is_dropped_with_a_reason(
@@ -107,6 +116,14 @@ def test_a_bad_box_is_dropped_with_a_reason(
         ({"file_name": 7}, "malformed record", "has no id and file_name"),
         ({"id": None}, "malformed record", "has no id and file_name"),
         ({"height": "tall"}, "malformed record", "must be whole numbers"),
+        ({"height": 10**400}, "malformed record", "must be whole numbers"),
+        ({"file_name": "a" * 5000}, "unusable file name", "File name too long"),
+        ({"file_name": "a" * 300}, "missing image file", "File name too long"),
+        ({"file_name": "a\n.jpg"}, "missing image file", r"a\n.jpg does not exist"),
+        ({"file_name": "\ud800.jpg"}, "unusable file name", r"\ud800.jpg"),
+        ({"file_name": "~/a.jpg"}, "missing image file", "does not exist"),
+        ({"file_name": "..\\..\\a.jpg"}, "missing image file", "does not exist"),
+        ({"file_name": "."}, "missing image file", "is not a regular file"),
         ({"height": 200}, "size mismatch", "for an image of 192x200 pixels, but 000001.jpg has 192x192"),
     ],
 )
@@ -127,9 +144,10 @@ def test_a_truncated_jpeg_is_dropped(coco: Path, read, truncate: Callable[[Path]
     truncate(coco / "train/000002.jpg")
     images, ledger = read()
     assert [image.source_id for image in images] == ["1", "3"]
-    (finding,) = ledger.findings
+    (finding,) = (finding for finding in ledger.findings if finding.of == "image")
     assert (finding.reason, finding.record) == ("undecodable image", "image 2 (000002.jpg)")
-    assert "truncated" in finding.message
+    assert ledger.boxes.dropped.keys() == {"undecodable image"}
+    assert "cannot be decoded" in finding.message
 
 
 def test_of_two_images_with_one_id_the_first_counts(edit: Edit, read) -> None:
@@ -137,6 +155,133 @@ def test_of_two_images_with_one_id_the_first_counts(edit: Edit, read) -> None:
     images, ledger = read()
     assert [image.source_id for image in images] == ["1", "3"]
     assert dict(ledger.images.dropped) == {"duplicate image id": 1}
+
+
+def test_entries_that_name_one_file_are_merged(coco: Path, edit: Edit, read) -> None:
+    edit(lambda d: d["images"][1].update(file_name="./000001.jpg"))
+    instances = json.loads((coco / FILE).read_text())
+    boxes = sum(a["image_id"] in (1, 2) for a in instances["annotations"])
+    images, ledger = read()
+    assert [image.source_id for image in images] == ["1", "3"]
+    assert (dict(ledger.images.merged), ledger.boxes.dropped) == ({"same file": 1}, {})
+    assert len(images[0].boxes) + ledger.boxes.merged.total() == boxes
+    assert ledger.findings[0].message == "names the same file as image 1, which takes its objects"
+
+
+def test_one_image_in_two_files_is_merged_with_its_boxes(coco: Path) -> None:
+    second = coco / "annotations/again.json"
+    second.write_text((coco / FILE).read_text())
+    ledgers = [ledger for _, ledger in admit_all(read_coco([coco / FILE, second]), coco, "train", CLASSES)]
+    ledger = sum(ledgers, Ledger())
+    ledger.require_balance("train")
+    assert (ledger.images.kept, dict(ledger.images.merged)) == (3, {"same file": 3})
+    assert dict(ledger.boxes.merged) == {"identical box": ledger.boxes.kept}
+
+
+def test_entries_of_one_file_in_two_sizes_are_not_merged(edit: Edit, read) -> None:
+    edit(lambda d: d["images"][1].update(file_name="000001.jpg", height=7))
+    images, ledger = read()
+    assert [image.source_id for image in images] == ["1", "3"]
+    assert dict(ledger.images.dropped) == {"two sizes": 1}
+
+
+def test_a_file_is_taken_from_the_first_entry_that_can_be_used(edit: Edit, read) -> None:
+    edit(lambda d: d["images"][0].update(file_name="000002.jpg", height="tall"))
+    images, ledger = read()
+    assert [image.source_id for image in images] == ["2", "3"]
+    assert dict(ledger.images.dropped) == {"malformed record": 1}
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], [[1]]])
+@pytest.mark.parametrize("key", ["images", "annotations"])
+def test_an_entry_of_another_type_is_counted_and_dropped(edit: Edit, read, key: str, value: object) -> None:
+    edit(lambda d: d[key].append(value))
+    images, ledger = read()
+    assert len(images) == 3
+    dropped = ledger.images.dropped if key == "images" else ledger.boxes.dropped
+    assert dict(dropped) == {"malformed record" if key == "images" else "unknown image id": 1}
+    assert ledger.findings[0].record.startswith(f"{key}[")
+
+
+@pytest.mark.parametrize("value", ["[" * 2000 + "]" * 2000, "[" * 200 + "]" * 200, "1" * 5000])
+@pytest.mark.parametrize("key", ["images", "annotations"])
+def test_an_entry_that_python_cannot_hold_is_dropped_and_the_run_goes_on(
+    coco: Path, read, key: str, value: str
+) -> None:
+    path = coco / FILE
+    path.write_text(path.read_text().replace(f'"{key}": [', f'"{key}": [{{"id": 5, "x": {value}}}, ', 1))
+    images, ledger = read()
+    assert len(images) == 3
+    assert (ledger.images if key == "images" else ledger.boxes).dropped.total() == 1
+
+
+def test_objects_beyond_ten_thousand_are_dropped(coco: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = sum(a["image_id"] == 1 for a in json.loads((coco / FILE).read_text())["annotations"])
+    monkeypatch.setattr("efficientdet.data.coco.MOST_BOXES", 1)
+    entries = list(read_coco([coco / FILE]))
+    findings = [entry for entry in entries if isinstance(entry, Finding) and "image 1 " in entry.record]
+    assert [finding.reason for finding in findings] == ["too many boxes"] * (boxes - 1)
+    assert "annotation 2" in findings[0].record
+
+
+def test_without_annotations_all_images_are_negatives(edit: Edit, read) -> None:
+    """As COCO's image_info of test-dev."""
+    edit(lambda d: d.pop("annotations"))
+    images, ledger = read()
+    assert [len(image.boxes) for image in images] == [0, 0, 0]
+    assert ledger.boxes.read == 0
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.jpg", b"t\tb.jpg", "ü\n.jpg".encode()])
+def test_a_name_that_is_no_utf_8_or_has_control_characters_finds_its_file(coco: Path, read, name: bytes) -> None:
+    path = coco / FILE
+    path.write_bytes(path.read_bytes().replace(b"000001.jpg", name))
+    (coco / "train/000001.jpg").rename(coco / "train" / os.fsdecode(name))
+    images, _ = read()
+    assert os.fsencode(images[0].file_name) == name
+
+
+def test_captions_and_groups_are_carried(coco: Path, edit: Edit) -> None:
+    edit(lambda d: d["images"][0].update(video="v"))
+    edit(lambda d: d["annotations"].append({"image_id": 1, "caption": "within"}))
+    captions = coco / "annotations/captions.json"
+    others: list[Any] = [{"image_id": "1", "caption": "beside"}, {"image_id": 1, "caption": 5}, None, 5]
+    captions.write_text(json.dumps({"annotations": others}))
+    first, second, *_ = read_coco([coco / FILE], [captions], group_by="video")
+    assert isinstance(first, ImageAnnotation)
+    assert (first.captions, first.group) == (("within", "beside"), "v")
+    assert isinstance(second, ImageAnnotation)
+    assert (second.captions, second.group) == ((), None)
+
+
+def test_segmentations_are_carried_where_masks_are_asked_for(coco: Path, edit: Edit) -> None:
+    edit(lambda d: d["annotations"][0].update(segmentation=[[1, 2, 3]]))
+    for masks, expected in ((True, [[1, 2, 3]]), (False, None)):
+        entry = next(read_coco([coco / FILE], masks=masks))
+        assert isinstance(entry, ImageAnnotation)
+        assert entry.boxes[0].segmentation == expected
+
+
+def test_string_ids_gaps_and_missing_flags_are_tolerated(edit: Edit, read) -> None:
+    def change(instances: dict[str, Any]) -> None:
+        instances["images"][0]["id"] = "a-1"
+        for annotation in instances["annotations"]:
+            annotation["category_id"] = float(annotation["category_id"] * 1000)
+            del annotation["iscrowd"], annotation["area"]
+            if annotation["image_id"] == 1:
+                annotation["image_id"] = "a-1"
+        for category in instances["categories"]:
+            category["id"] = str(category["id"] * 1000)
+
+    expected, _ = read()
+    edit(change)
+    images, ledger = read()
+    assert images[0].source_id == "a-1"
+    assert not ledger.boxes.dropped
+    for image, before in zip(images, expected, strict=True):
+        np.testing.assert_array_equal(image.classes, before.classes)
+        np.testing.assert_array_equal(image.boxes, before.boxes)
+        assert not image.is_crowd.any()
 
 
 def test_ids_above_float_precision_survive(edit: Edit, read) -> None:
@@ -158,10 +303,14 @@ def test_ids_above_float_precision_survive(edit: Edit, read) -> None:
         ("", "the annotation file is empty"),
         (" \n", "the annotation file is empty"),
         ('{"images": [', "the annotation file is not JSON"),
-        ("[" * 100_000, "the annotation file is not JSON"),
-        ("[]", "has no list of images"),
-        ('{"images": [{}], "categories": [{}]}', "has no list of annotations"),
-        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}', "lists no images at all"),
+        ("[" * 100_000, "holds no JSON object"),
+        ("[]", "holds no JSON object"),
+        ('{"images": [{}]}', "has no list of categories"),
+        ('{"categories": {}}', "has no list of categories"),
+        ('{"categories": [null]}', "has no id and name"),
+        ('{"categories": [{"id": 1.5, "name": "a"}]}', "has no id and name"),
+        ('{"categories": [{"id": 1, "name": "a\\nb"}]}', "has no id and name"),
+        ('{"categories": [{"id": 1, "name": "\\ud800"}]}', "has no id and name"),
         ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "lists no categories at all"),
         ('{"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1}]}', "has no id and name"),
         (
@@ -188,8 +337,25 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no\.json: annotation file not found"):
         coco_label_map([tmp_path / "no.json"])
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x80")
-    with pytest.raises(DataError, match=r"binary\.json: annotation file cannot be read"):
+    with pytest.raises(DataError, match=r"binary\.json: the annotation file holds no JSON object"):
         coco_label_map([tmp_path / "binary.json"])
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(DataError, match=r"pipe\.json: is not a regular file"):
+        coco_label_map([tmp_path / "pipe.json"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [('{"images": []}', "lists no images at all"), ('{"annotations": []}', "has no list of images")]
+)
+def test_a_file_without_images_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=words):
+        list(read_coco([tmp_path / "a.json"]))
+
+
+def test_names_of_images_are_listed(coco: Path, edit: Edit) -> None:
+    edit(lambda d: d["images"].extend([None, {}, {"file_name": 5}]))
+    assert list(coco_images(coco / FILE)) == ["000001.jpg", "000002.jpg", "000003.jpg"]
 
 
 def test_coco_mini_is_read_whole(shared: Path) -> None:

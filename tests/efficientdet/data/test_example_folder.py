@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from efficientdet.data import ledger
-from efficientdet.data.annotation import BoxAnnotation, ImageAnnotation
+from efficientdet.data.annotation import BoxAnnotation, ImageAnnotation, Read
 from efficientdet.data.coco import coco_label_map, read_coco
 from efficientdet.data.example_folder import (
     Source,
@@ -49,8 +49,8 @@ def test_examples_are_dealt_out_in_turn(source: Source, tmp_path: Path, caplog: 
     assert ids == [["1", "3"], ["2"]]
     assert LabelMap.load(folder) == source.label_map
     assert (example_count(folder), is_current(folder, "k"), is_current(folder, "l")) == (3, True, False)
-    boxes = sum(len(entry.boxes) for entry in source.entries)
-    assert caplog.messages[-1] == f"{folder}: 3 of 3 images kept; {boxes} of {boxes} boxes kept"
+    boxes = sum(len(entry.boxes) for entry in source.entries if isinstance(entry, ImageAnnotation))
+    assert caplog.messages[-1] == f"{folder}: images 3 = 3 kept; boxes {boxes} = {boxes} kept"
     assert [path.name for path in folder.parent.iterdir()] == ["examples"]
 
 
@@ -61,12 +61,13 @@ def test_there_are_no_more_shards_than_images(source: Source, tmp_path: Path) ->
 
 def test_what_was_dropped_is_said_aloud(source: Source, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     stray = Finding("malformed row", "a.csv", "line 1", "the row names no image")
-    entries = [stray, replace(source.entries[0], image="gone.jpg"), *source.entries[1:]]
+    *images, read = source.entries
+    entries = [stray, replace(images[0], image="gone.jpg"), *images[1:], Read(3, read.boxes + 1)]
     write_examples(replace(source, entries=entries), tmp_path / "examples", 2, 0.9)
     [record] = [r for r in caplog.records if r.name.startswith("efficientdet")]
     assert record.levelno == logging.WARNING
-    assert "2 of 3 images kept, 1 dropped as missing image file; " in record.getMessage()
-    assert "1 dropped as malformed row; first: " in record.getMessage()
+    assert "images 3 = 2 kept + 1 dropped (1 missing image file); boxes " in record.getMessage()
+    assert "1 malformed row); first: " in record.getMessage()
     [account] = ledger.load(tmp_path / "examples").values()
     assert account.boxes.dropped["malformed row"] == 1
 
@@ -77,6 +78,11 @@ def test_too_many_bad_records_leave_the_ledger_and_no_examples(source: Source, t
         write_examples(replace(source, entries=entries), tmp_path / "examples", 2, 0.1)
     assert [path.name for path in tmp_path.iterdir() if "examples" in path.name] == ["examples-refused.json"]
     assert "gone.jpg" in (tmp_path / "examples-refused.json").read_text()
+
+
+def test_what_was_not_counted_is_a_fault(source: Source, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="0 images were read, but 3 are accounted for"):
+        write_examples(replace(source, entries=source.entries[:-1]), tmp_path / "examples", 2, 0.0)
 
 
 def test_an_older_folder_is_replaced_and_a_strangers_is_not(source: Source, tmp_path: Path) -> None:
@@ -121,8 +127,8 @@ def test_a_source_can_be_limited() -> None:
     images = [ImageAnnotation("a.xml", f"image {i}", str(i), "a.jpg", boxes=boxes) for i in range(3)]
     stray = Finding("malformed row", "a.csv", "line 1", "")
     source = Source([*images, stray], "", "", LabelMap.from_names("a"), by_name=True)
-    assert source.first(2).entries == [stray, *images[:2]]
+    assert source.first(2).entries == [stray, *images[:2], Read(2, 5)]
     assert source.first(None) is source.first(3) is source
-    easy = source.without_difficult().entries
-    assert easy[3] == stray
-    assert [[box.record for box in image.boxes] for image in easy[:3]] == [["object 2"]] * 3
+    *easy, other, read = source.without_difficult().entries
+    assert (other, read) == (stray, Read(3, 4))
+    assert [[box.record for box in image.boxes] for image in easy] == [["object 2"]] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from efficientdet.data.input_pipeline import (
     decode_image,
     plain_images,
     read_examples,
+    shuffled_records,
     training_batches,
     training_records,
     training_scene,
@@ -48,6 +50,30 @@ def test_every_shard_is_read(pattern: str):
     assert count_records(pattern) == 12
     ids = {example["source_id"] for example in read_examples(pattern).as_numpy_iterator()}
     assert len(ids) == 12
+
+
+def test_plain_shards_give_what_gzip_ones_give(pattern: str, tmp_path: Path):
+    for shard in Path(pattern).parent.iterdir():
+        (tmp_path / shard.name).write_bytes(gzip.decompress(shard.read_bytes()))
+    plain = str(tmp_path / "*")
+    assert count_records(plain) == 12
+    assert [r.numpy() for r in shuffled_records(plain, CONFIG)] == [
+        r.numpy() for r in shuffled_records(pattern, CONFIG)
+    ]
+    np.testing.assert_array_equal(batches(plain, 2, 1)[0], batches(pattern, 2, 1)[0])
+    (tmp_path / "0").write_bytes(b"no records at all")
+    with pytest.raises(DataError, match="0: holds no TFRecords, neither plain nor gzip"):
+        count_records(plain)
+
+
+def test_foreign_records_are_learnt_from_as_they_are(shared: Path):
+    foreign = str(shared / "data/raccoon_tfod/*.record")
+    assert count_records(foreign) == 40
+    ids = [example["source_id"] for example in read_examples(foreign).as_numpy_iterator()]
+    assert ids[0] == b"raccoon-129.jpg"
+    assert len(set(ids)) == 40
+    assert batches(foreign, 0, 1)[0].shape == (5, 64, 64, 3)
+    assert positives(foreign, CONFIG) > 0
 
 
 def test_a_resumed_run_reads_what_an_unbroken_one_would(pattern: str):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from efficientdet.data.annotation import ImageAnnotation
+from efficientdet.data.annotation import ImageAnnotation, Read
 from efficientdet.data.ledger import Finding
 from efficientdet.data.remote_file import local_file, with_local_images
 from efficientdet.errors import DataError
@@ -43,8 +43,9 @@ def test_images_are_fetched_and_what_is_local_stays(bucket: str, tmp_path: Path)
     names = [f"{bucket}/1.jpg", f"{bucket}/2.jpg", "here.jpg"]
     entries = [("TRAIN", ImageAnnotation("a.csv", f"image {name}", name, name)) for name in names]
     stray = ("", Finding("malformed row", "a.csv", "line 1", ""))
-    *images, last = with_local_images([*entries, stray], tmp_path)
-    assert last == stray
+    count = ("TRAIN", Read(3, 0))
+    *images, last, read = with_local_images([*entries, stray, count], tmp_path)
+    assert (last, read) == (stray, count)
     assert [key for key, _ in images] == ["TRAIN"] * 3
     fetched, missing, here = (image for _, image in images)
     assert Path(fetched.image).read_bytes() == b"one"

@@ -14,7 +14,7 @@ import pytest
 
 from efficientdet.bundle import TFLITE_FILE, verify_manifest
 from efficientdet.errors import ModelError, RegistryError
-from efficientdet.registry import Registry, open_registry
+from efficientdet.registry import Registry, find_baseline, open_registry
 from efficientdet.registry.mlflow_client import Location
 
 WriteBundle = Callable[[str], Path]
@@ -73,6 +73,15 @@ def test_versions_come_newest_first_and_the_champion_is_known(registry: Registry
     assert registry.champion("digits") == registry.get("digits") == registry.get("digits", "champion")
     assert registry.champion("nobody") is None
     assert registry.champion("digits", "beta") is None
+
+
+def test_a_baseline_is_found_by_number_or_alias(registry: Registry, tmp_path: Path) -> None:
+    first = registry.get("digits", "1")
+    assert find_baseline(registry, "digits", "1") == first
+    assert find_baseline(registry, "digits", "@champion") == registry.champion("digits")
+    for missing in ("9", "@nobody"):
+        assert find_baseline(registry, "digits", missing) is None
+    assert find_baseline(open_registry(tmp_path / "none"), "digits", "1") is None
 
 
 def test_equal_content_is_registered_once(registry: Registry, write_bundle: WriteBundle) -> None:

@@ -1,0 +1,28 @@
+"""What scripts read of the data."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from efficientdet.data.profile import Profile
+from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE, Anomaly, Drift, to_json
+from pipeline.summary import _data, never_started
+
+
+def test_distances_by_split_and_anomalies_as_the_validator_wrote_them(tmp_path: Path) -> None:
+    cats, dogs = (Profile(classes=Counter({name: 2})) for name in ("cat", "dog"))
+    drift = Drift.measure({"train": cats, "eval": dogs}, "pets@3", {"train": cats}, "")
+    anomaly = Anomaly("warning", "eval", "image/format", "odd")
+    (tmp_path / ANOMALIES_FILE).write_text(to_json([anomaly]))
+    (tmp_path / DRIFT_FILE).write_text(json.dumps(drift.to_dict()))
+    found = _data(tmp_path)
+    assert (found["baseline"], found["note"]) == ("pets@3", "")
+    assert found["anomalies"] == [vars(anomaly)]
+    assert found["skew"]["eval"]["classes"] == 1
+    assert found["drift"] == {"train": dict.fromkeys(found["skew"]["eval"], 0.0)}
+
+
+def test_without_a_verdict_there_is_nothing_to_tell(tmp_path: Path) -> None:
+    assert _data(None) == _data(tmp_path) == never_started("no")["data"] == {}
