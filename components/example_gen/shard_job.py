@@ -52,28 +52,33 @@ def write_shards(make_pipeline: Callable[[], beam.Pipeline], shards: Sequence[Sh
     Raises:
       EfficientDetError: the last job failed or got lost, or ended well without writing below `writer.uri`.
     """
-    tried, retries = 0, 0
-    while tried <= retries and (missing := writer.missing(shards)):
+    tried, retries, missing = 0, 0, writer.missing(shards)
+    while missing and tried <= retries:
         pipeline = make_pipeline()
         options = pipeline.options.view_as(ShardOptions)
         tried, retries = tried + 1, options.shard_retries
-        _ = shard_job(pipeline, missing, writer)
+        shard_job(pipeline, missing, writer)
         try:
             _finish(pipeline, lambda: len(writer.missing(shards)), tried * options.shard_patience)
+            _require_all(shards, writer)
         except Exception as error:
+            missing = writer.missing(shards)
             ours = isinstance(error, EfficientDetError) and not isinstance(error, LostJobError)
-            if ours or tried > retries:
+            if missing and (ours or tried > retries):
                 raise
-            left, said = len(writer.missing(shards)), " ".join(str(error).split())[-500:]
-            logger.warning(
-                "job %d ended with %d of %d shards missing; running them: %s", tried, left, len(shards), said
-            )
-            continue
-        if missing := writer.missing(shards):
-            raise EfficientDetError(
-                f"{writer.uri}: the Beam job is done, but {len(missing)} of {len(shards)} shards are not there, as"
-                f" {missing[0].split}-{missing[0].name}; set `root` to a folder that every worker has under this path"
-            )
+            said = " ".join(str(error).split())[-500:]
+            logger.warning("job %d ended with %d of %d shards missing: %s", tried, len(missing), len(shards), said)
+        else:
+            return
+
+
+def _require_all(shards: Sequence[Shard], writer: WriteShard) -> None:
+    """Raises EfficientDetError when the workers of a job that went well wrote somewhere else."""
+    if missing := writer.missing(shards):
+        raise EfficientDetError(
+            f"{writer.uri}: the Beam job is done, but {len(missing)} of {len(shards)} shards are not there, as"
+            f" {missing[0].split}-{missing[0].name}; set `root` to a folder that every worker has under this path"
+        )
 
 
 def shard_job(pipeline: beam.Pipeline, shards: Sequence[Shard], writer: WriteShard) -> beam.PCollection:
@@ -87,18 +92,7 @@ def _finish(pipeline: beam.Pipeline, left: Callable[[], int], patience: float) -
     Raises what the job does, or LostJobError when `left` has stayed the same for `patience` seconds: Beam's own job
     service and its worker processes on one machine wait for ever for a worker that was killed.
     """
-    # Of FnApiRunner it is `run` that waits; others start the job there, and some insist on the main thread for it.
-    job: PipelineResult | None = None if isinstance(pipeline.runner, FnApiRunner) else pipeline.run()
-    ended: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-
-    def wait() -> None:
-        try:
-            (job or pipeline.run()).wait_until_finish()
-            ended.put(None)
-        except Exception as error:
-            ended.put(error)
-
-    threading.Thread(target=wait, name="beam-job", daemon=True).start()
+    job, ended = _start(pipeline)
     before, since = left(), time.monotonic()
     while True:
         try:
@@ -118,6 +112,23 @@ def _finish(pipeline: beam.Pipeline, left: Callable[[], int], patience: float) -
                 ) from None
     if error:
         raise error
+
+
+def _start(pipeline: beam.Pipeline) -> tuple[PipelineResult | None, queue.SimpleQueue[Exception | None]]:
+    """A running job, if its engine gives a handle before its end, and where its error appears, or None, at the end."""
+    # Of FnApiRunner it is `run` that waits; others start the job there, and some insist on the main thread for it.
+    job: PipelineResult | None = None if isinstance(pipeline.runner, FnApiRunner) else pipeline.run()
+    ended: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def wait() -> None:
+        try:
+            (job or pipeline.run()).wait_until_finish()
+            ended.put(None)
+        except Exception as error:
+            ended.put(error)
+
+    threading.Thread(target=wait, name="beam-job", daemon=True).start()
+    return job, ended
 
 
 def _cancel(job: PipelineResult | None) -> None:
