@@ -16,6 +16,7 @@ from efficientdet.registry import CHAMPION, check_alias, check_name
 from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
 from efficientdet.validation import Validation
+from pipeline.beam import BeamConfig
 
 
 def _checked(check: Callable[[str], object]) -> Callable[[str], str]:
@@ -80,6 +81,9 @@ class SourceConfig(Settings):
     captions: dict[str, str] = Field(default_factory=dict, description="COCO: captions file of each split.")
     masks: bool = Field(False, description="COCO, TFRecords: carry segmentations as PNG masks.")
     classes: tuple[str, ...] | None = Field(None, description="VOC: class names in order; none: those found, sorted.")
+    shard_images: int = Field(
+        256, gt=0, description="Images in one file of examples at most, up to 1024 files a split."
+    )
     max_bad_fraction: float = Field(0.01, ge=0, le=1, description="Records that may be dropped before the run stops.")
 
     @model_validator(mode="after")
@@ -153,7 +157,7 @@ class PipelineConfig(Settings):
     tuning: Tuning = Field(default_factory=Tuning)
     blessing: Bounds = Field(default_factory=Bounds)
     registry: RegistryConfig
-    beam_args: tuple[str, ...] = Field(("--runner=FnApiRunner",), description="Arguments of Beam's runner.")
+    beam: BeamConfig = Field(default_factory=BeamConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 
     @model_validator(mode="after")
@@ -163,6 +167,16 @@ class PipelineConfig(Settings):
                 self.tuning.check(self.detector)
         except ConfigError as error:
             raise ValueError(f"tuning: {str(error).removeprefix('override: ')}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _pullable(self) -> PipelineConfig:
+        own = any(arg.startswith("--sdk_container_image") for arg in self.beam.args)
+        if self.beam.runner == "DataflowRunner" and "/" not in self.cluster.image and not own:
+            raise ValueError(
+                f"beam.runner=DataflowRunner pulls cluster.image={self.cluster.image!r} from a registry;"
+                " name the image with its registry, as in europe-docker.pkg.dev/my-project/images/efficientdet:1"
+            )
         return self
 
 

@@ -10,6 +10,7 @@ from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
 from efficientdet.errors import ConfigError
+from pipeline.beam import check_arguments
 from pipeline.config import PipelineConfig, ResourceConfig
 from pipeline.fingerprint import data_fingerprint
 from pipeline.pipeline import create_pipeline
@@ -25,6 +26,7 @@ def compile_pipeline(config: PipelineConfig, engine: Engine, output: str | Path)
     output = Path(output)
     if output.suffix not in SUFFIXES[engine]:
         raise ConfigError(f"{output}: {engine} reads {' or '.join(SUFFIXES[engine])} files; name the output so")
+    check_arguments(config.beam)
     baseline = f"@{config.registry.alias}"
     pipeline = create_pipeline(config, config.cluster.root, data_fingerprint(config.source), baseline)
     _declare_resources(pipeline.components, config.cluster.resources)

@@ -1,4 +1,4 @@
-"""Runs a pipeline on this machine: LocalDagRunner, sqlite metadata, Beam's local runner."""
+"""Runs a pipeline from this machine: LocalDagRunner, sqlite metadata, and the Beam engine of the config."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
 from efficientdet.errors import EfficientDetError
 from efficientdet.initial_weights import check_initial_weights
+from pipeline.beam import check_arguments
 from pipeline.champion import lost_pushes, resolve_baseline
 from pipeline.config import PipelineConfig
 from pipeline.fingerprint import data_fingerprint
@@ -28,10 +29,11 @@ EXECUTION = metadata_store_pb2.Execution
 def run(config: PipelineConfig) -> None:
     """Runs every node, or takes it from the cache; raises what the failing node raised.
 
-    Missing weights to start from are told before any work. A second run in the same folder is refused while the
-    first lives. What a killed run left behind, executions marked as running and their outputs, is cleared
-    away first.
+    Wrong arguments of Beam and missing weights to start from are told before any work. A second run in the same folder
+    is refused while the first lives. What a killed run left behind, executions marked as running and their outputs, is
+    cleared away first.
     """
+    check_arguments(config.beam)
     check_initial_weights(config.detector.model)
     artifacts = Path(config.root) / "artifacts"
     artifacts.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         pipeline_root=root,
         components=nodes,
         enable_cache=True,
-        beam_pipeline_args=list(config.beam_args),
+        beam_pipeline_args=config.beam.arguments(config.cluster.image),
     )
 
 
@@ -102,6 +102,7 @@ def example_gen(source: SourceConfig, data: str) -> BaseComponent:
         "fingerprint": data + code_fingerprint(),
         "group_pattern": source.group_pattern,
         "divide": source.divide,
+        "shard_images": source.shard_images,
     }
     match source.format:
         case "coco":

@@ -15,6 +15,8 @@ from efficientdet.data.voc import image_set_file
 from efficientdet.errors import ConfigError
 
 HALVES = {"train": 2, "eval": 1}
+SHARD_IMAGES = 256
+"""Some 40 MB of photographs: enough shards to share out, not so many that opening them counts."""
 
 
 class DetectionExampleGen(FileBasedExampleGen):
@@ -38,8 +40,9 @@ class DetectionExampleGen(FileBasedExampleGen):
         Args:
           input_base: the data folder; no image may lie outside of it.
           splits: per split what the format calls it, relative to `input_base`; it may hold `{SPAN}`.
-          settings: JSON-ready, for the executor; with `fingerprint`, another one of which runs the step again, and
-            `max_bad_fraction` (0..1), the part of images, and of boxes, that may be dropped.
+          settings: JSON-ready, for the executor; with `fingerprint`, another one of which runs the step again,
+            `max_bad_fraction` (0..1), the part of images, and of boxes, that may be dropped, and `shard_images`,
+            how many images a shard holds at most, as long as a split has no more than 1024 shards.
           divide: per new split its share of a single one, by the hash of an image's group or else of its content, so
             that what belongs together stays together. A single split is divided 2:1 into train and eval if not given.
           output_config: TFX's own way to divide a single split.
@@ -75,6 +78,7 @@ class CocoExampleGen(DetectionExampleGen):
         group_by: str | None = None,
         group_pattern: str | None = None,
         divide: Mapping[str, int] | None = None,
+        shard_images: int = SHARD_IMAGES,
         output_config: example_gen_pb2.Output | None = None,
         range_config: range_config_pb2.RangeConfig | None = None,
     ) -> None:
@@ -98,6 +102,7 @@ class CocoExampleGen(DetectionExampleGen):
             "masks": masks,
             "group_by": group_by,
             "group_pattern": group_pattern,
+            "shard_images": shard_images,
             "max_bad_fraction": max_bad_fraction,
             "fingerprint": fingerprint,
         }
@@ -118,6 +123,7 @@ class VocExampleGen(DetectionExampleGen):
         fingerprint: str,
         group_pattern: str | None = None,
         divide: Mapping[str, int] | None = None,
+        shard_images: int = SHARD_IMAGES,
         output_config: example_gen_pb2.Output | None = None,
         range_config: range_config_pb2.RangeConfig | None = None,
     ) -> None:
@@ -134,6 +140,7 @@ class VocExampleGen(DetectionExampleGen):
         settings = {
             "classes": list(classes) if classes is not None else None,
             "group_pattern": group_pattern,
+            "shard_images": shard_images,
             "max_bad_fraction": max_bad_fraction,
             "fingerprint": fingerprint,
         }

@@ -1,4 +1,4 @@
-"""The entries of a split on their way from the reader to the workers: a file of them, read by offset."""
+"""The entries of a split on their way from the reader to the workers: a file of them, and their places in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from efficientdet.data.ledger import FINDINGS_PER_REASON, Ledger
 
 def write_entries(
     entries: Iterable[Entry], path: str, changes: TextIO, group_pattern: str | None = None
-) -> tuple[list[int], Ledger]:
+) -> tuple[array[int], Ledger]:
     """Writes the images of a reader to `path`.
 
     Args:
@@ -49,11 +49,30 @@ def write_entries(
                 ledger.findings += book.findings
                 if len(ledger.findings) > 20 * FINDINGS_PER_REASON:
                     ledger += Ledger()
-    return offsets.tolist(), ledger
+    return offsets, ledger
 
 
-def read_entries(path: str, offsets: Iterable[int]) -> Iterator[ImageAnnotation]:
-    """The images at those offsets."""
+def write_index(path: str, offsets: array[int], shards: int) -> list[range]:
+    """Deals the images at those offsets of the file `path` out to so many shards in turn, and notes it beside the file.
+
+    Returns:
+      Each shard's places in the index. They travel instead of the offsets: engines bound the size of a job.
+    """
+    places, end = [], 0
+    with fileio.open(f"{path}.index", "wb") as file:
+        for number in range(shards):
+            dealt = offsets[number::shards]
+            file.write(dealt.tobytes())
+            places.append(range(end, end := end + len(dealt)))
+    return places
+
+
+def read_entries(path: str, places: range) -> Iterator[ImageAnnotation]:
+    """The images at those places in the index of the file `path`."""
+    offsets = array("q")
+    with fileio.open(f"{path}.index", "rb") as file:
+        file.seek(places.start * offsets.itemsize)
+        offsets.frombytes(file.read(len(places) * offsets.itemsize))
     with fileio.open(path, "rb") as file:
         for offset in offsets:
             file.seek(offset)

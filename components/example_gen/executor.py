@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import apache_beam as beam
 from google.protobuf import json_format, struct_pb2
 from tfx import types
 from tfx.components.util import examples_utils
@@ -26,7 +25,8 @@ from tfx.types.standard_component_specs import (
 )
 from tfx.utils import proto_utils
 
-from components.example_gen.entry_file import write_entries
+from components.example_gen.entry_file import write_entries, write_index
+from components.example_gen.shard_job import write_shards
 from components.example_gen.source import Source
 from components.example_gen.write_shard import ASIDE, Division, Shard, SplitWork, WriteShard, read_ledgers
 from efficientdet.data import ledger as ledger_file
@@ -34,8 +34,6 @@ from efficientdet.data.ledger import Ledger
 from efficientdet.label_map import FILE_NAME as LABEL_MAP_FILE
 from efficientdet.label_map import LabelMap
 
-IMAGES_PER_SHARD = 256
-"""Some 40 MB of photographs: enough shards to share out, not so many that opening them counts."""
 MOST_SHARDS = 1024
 
 logger = logging.getLogger(__name__)
@@ -74,17 +72,10 @@ class DetectionExecutor(BaseBeamExecutor):
                 bool(settings.get("masks")),
                 division,
             )
-            offsets, ledger = _deal(source, split, work[split].entries, examples.uri, settings.get("group_pattern"))
+            places, ledger = _deal(source, split, work[split].entries, examples.uri, settings)
             ledgers[split if split in ledgers else targets[0]] += ledger
-            count = min(MOST_SHARDS, -(-len(offsets) // IMAGES_PER_SHARD)) or 1
-            shards += [Shard(split, number, count, offsets[number::count]) for number in range(count)]
-        with self._make_beam_pipeline() as pipeline:
-            _ = (
-                pipeline
-                | "Shards" >> beam.Create(shards)
-                | "Spread" >> beam.Reshuffle()
-                | "Write" >> beam.ParDo(WriteShard(examples.uri, work, label_map))
-            )
+            shards += [Shard(split, number, len(places), own) for number, own in enumerate(places)]
+        write_shards(self._make_beam_pipeline, shards, WriteShard(examples.uri, work, label_map))
         for target, ledger in read_ledgers(examples.uri, shards):
             ledgers[target] += ledger
         fileio.rmtree(f"{examples.uri}/{ASIDE}")
@@ -108,16 +99,17 @@ class DetectionExecutor(BaseBeamExecutor):
         return {label.name: label.id for label in label_map}
 
 
-def _deal(source: Source, split: str, path: str, uri: str, group_pattern: str | None) -> tuple[list[int], Ledger]:
-    """Reads the annotations of a split into the file `path`: the offset of each image, and the reader's ledger."""
+def _deal(source: Source, split: str, path: str, uri: str, settings: Mapping[str, Any]) -> tuple[list[range], Ledger]:
+    """Reads the annotations of a split into the file `path`: each shard's places in its index, the reader's ledger."""
     fileio.makedirs(f"{uri}/{ASIDE}")
     changes = f"{uri}/{ASIDE}/{split}-reader.jsonl"
     with fileio.open(changes, "w") as file:
-        offsets, ledger = write_entries(source.read(), path, file, group_pattern)
+        offsets, ledger = write_entries(source.read(), path, file, settings.get("group_pattern"))
     if ledger.findings:
         fileio.makedirs(f"{uri}/{ledger_file.CHANGES_FOLDER}")
         fileio.rename(changes, f"{uri}/{ledger_file.CHANGES_FOLDER}/{split}-reader.jsonl")
-    return offsets, ledger
+    shards = min(MOST_SHARDS, -(-len(offsets) // int(settings["shard_images"]))) or 1
+    return write_index(path, offsets, shards), ledger
 
 
 def _conclude(examples: types.Artifact, ledgers: Mapping[str, Ledger], divided: bool, max_bad_fraction: float) -> None:

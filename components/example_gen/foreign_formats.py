@@ -10,7 +10,7 @@ from typing import Any
 from tfx.dsl.components.base import executor_spec
 from tfx.types.standard_component_specs import INPUT_BASE_KEY
 
-from components.example_gen.component import DetectionExampleGen
+from components.example_gen.component import SHARD_IMAGES, DetectionExampleGen
 from components.example_gen.executor import DetectionExecutor, settings_of
 from components.example_gen.source import Source, find
 from efficientdet.data.csv import SETS, by_set, csv_label_map, read_csv
@@ -81,6 +81,7 @@ class CsvExampleGen(DetectionExampleGen):
         fingerprint: str,
         group_pattern: str | None = None,
         divide: Mapping[str, int] | None = None,
+        shard_images: int = SHARD_IMAGES,
     ) -> None:
         """
         Args beyond DetectionExampleGen's:
@@ -89,7 +90,7 @@ class CsvExampleGen(DetectionExampleGen):
           splits: per split TRAIN, VALIDATION or TEST, the set as the rows call it.
           fingerprint: `efficientdet.data.fingerprint.csv_fingerprint`.
         """
-        settings = _settings(splits, group_pattern, max_bad_fraction, fingerprint)
+        settings = _settings(splits, group_pattern, shard_images, max_bad_fraction, fingerprint)
         super().__init__(input_base, dict.fromkeys(splits, annotations), settings, divide, None, None)
 
 
@@ -106,6 +107,7 @@ class YoloExampleGen(DetectionExampleGen):
         fingerprint: str,
         group_pattern: str | None = None,
         divide: Mapping[str, int] | None = None,
+        shard_images: int = SHARD_IMAGES,
     ) -> None:
         """
         Args beyond DetectionExampleGen's:
@@ -113,7 +115,7 @@ class YoloExampleGen(DetectionExampleGen):
           splits: per split `train`, `val` or `test`, as the description calls it.
           fingerprint: `efficientdet.data.fingerprint.yolo_fingerprint`.
         """
-        settings = _settings(splits, group_pattern, max_bad_fraction, fingerprint)
+        settings = _settings(splits, group_pattern, shard_images, max_bad_fraction, fingerprint)
         super().__init__(input_base, dict.fromkeys(splits, ANY_FILE), settings, divide, None, None)
 
 
@@ -132,6 +134,7 @@ class TfodExampleGen(DetectionExampleGen):
         masks: bool = False,
         group_pattern: str | None = None,
         divide: Mapping[str, int] | None = None,
+        shard_images: int = SHARD_IMAGES,
     ) -> None:
         """
         Args beyond DetectionExampleGen's:
@@ -140,17 +143,18 @@ class TfodExampleGen(DetectionExampleGen):
           label_map: the label_map.pbtxt, relative to `input_base`; the classes that the records name if not given.
           masks: whether to take over `image/object/mask`.
         """
-        settings = _settings(splits, group_pattern, max_bad_fraction, fingerprint)
+        settings = _settings(splits, group_pattern, shard_images, max_bad_fraction, fingerprint)
         settings |= {"label_map": label_map, "masks": masks}
         super().__init__(input_base, splits, settings, divide, None, None)
 
 
 def _settings(
-    splits: Mapping[str, str], group_pattern: str | None, max_bad_fraction: float, fingerprint: str
+    splits: Mapping[str, str], group_pattern: str | None, shard_images: int, max_bad_fraction: float, fingerprint: str
 ) -> dict[str, Any]:
     return {
         "names": dict(splits),
         "group_pattern": group_pattern,
+        "shard_images": shard_images,
         "max_bad_fraction": max_bad_fraction,
         "fingerprint": fingerprint,
     }

@@ -1,4 +1,4 @@
-"""The Beam part of example generation: the entries of a shard become its files of examples, whole or not at all."""
+"""What a Beam worker does in example generation: the entries of a shard become its files, whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bisect import bisect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
 from typing import TextIO
@@ -63,26 +63,31 @@ _KEYS: dict[str, Callable[[AnnotatedImage], str | None]] = {
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard of an input split: its place among `count`, and the offsets of its entries in the split's file."""
+    """One shard of an input split: its number among `count`, and the places of its entries in the split's index."""
 
     split: str
     number: int
     count: int
-    offsets: list[int] = field(repr=False)
+    places: range
 
     @property
     def name(self) -> str:
         """As Beam names the files of a sink."""
         return f"{self.number:05d}-of-{self.count:05d}"
 
+    @property
+    def ledger(self) -> str:
+        """The name of its ledger, the last of its files to appear."""
+        return f"{self.split}-{self.name}.json"
+
 
 @dataclass(frozen=True)
 class SplitWork:
     """What the workers need of one input split.
 
-    entries: its file of entries. root: the data folder, which no image may leave. image_folder: relative to `root`.
-    classes: contiguous class id of each category, as the annotations call it. division: none for a split that stays
-    one.
+    entries: its file of entries, with an index beside it. root: the data folder, which no image may leave.
+    image_folder: relative to `root`. classes: contiguous class id of each category, as the annotations call it.
+    division: none for a split that stays one.
     """
 
     entries: str
@@ -101,16 +106,21 @@ class WriteShard(beam.DoFn):
     """
 
     def __init__(self, uri: str, splits: Mapping[str, SplitWork], label_map: LabelMap) -> None:
-        self._uri, self._splits, self._label_map = uri, splits, label_map
+        self.uri, self._splits, self._label_map = uri, splits, label_map
+
+    def missing(self, shards: Iterable[Shard]) -> list[Shard]:
+        """Those that are not written yet."""
+        written = set(fileio.listdir(f"{self.uri}/{ASIDE}"))
+        return [shard for shard in shards if shard.ledger not in written]
 
     def process(self, shard: Shard) -> Iterable[str]:
         work = self._splits[shard.split]
         targets = list(work.division.buckets) if work.division else [shard.split]
         ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)
-        with new_files(self._uri) as files:
+        with new_files(self.uri) as files:
             writers = {t: files.records(f"Split-{t}/data_tfrecord-{shard.name}.gz") for t in targets}
             changes: list[str] = []
-            entries = read_entries(work.entries, shard.offsets)
+            entries = read_entries(work.entries, shard.places)
             for image, account in admit_all(entries, work.root, work.image_folder, work.classes, work.masks):
                 target = work.division.split_of(image, self._label_map) if work.division and image else targets[0]
                 ledgers[target] += account
@@ -120,7 +130,7 @@ class WriteShard(beam.DoFn):
             if changes:
                 files.text(f"{CHANGES_FOLDER}/{shard.split}-{shard.name}.jsonl").write("".join(changes))
             ledger = {target: ledgers[target].to_dict() for target in targets}
-            files.text(f"{ASIDE}/{shard.split}-{shard.name}.json").write(json.dumps(ledger))
+            files.text(f"{ASIDE}/{shard.ledger}").write(json.dumps(ledger))
         yield f"{shard.split}-{shard.name}"
 
 
@@ -147,7 +157,7 @@ class Files:
 
 @contextmanager
 def new_files(uri: str) -> Iterator[Files]:
-    """Files below `uri` that take their places when the block ends without an error, and vanish otherwise."""
+    """Files below `uri` that take their places in order when the block ends without an error, and vanish otherwise."""
     fileio.makedirs(f"{uri}/{ASIDE}")
     with ExitStack() as closing:
         files = Files(uri, closing)
@@ -166,6 +176,6 @@ def new_files(uri: str) -> Iterator[Files]:
 def read_ledgers(uri: str, shards: Iterable[Shard]) -> Iterator[tuple[str, Ledger]]:
     """What `WriteShard` noted for those shards: output split and ledger."""
     for shard in shards:
-        with fileio.open(f"{uri}/{ASIDE}/{shard.split}-{shard.name}.json", "r") as file:
+        with fileio.open(f"{uri}/{ASIDE}/{shard.ledger}", "r") as file:
             for target, ledger in json.load(file).items():
                 yield target, Ledger.from_dict(ledger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,18 @@ from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
+from efficientdet.data.demo import write_demo_data
 from efficientdet.label_map import LabelMap
 
-Run = Callable[[BaseComponent], Path]
+# Without the name of an image TFX packs its own sources for the workers of each run.
+HERE = ("--runner=FnApiRunner", "--sdk_container_image=none")
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a one-node pipeline; the folder of its newest Examples artifact."""
+def run(tmp_path: Path) -> Callable[..., Path]:
+    """Runs a one-node pipeline, in this process unless told otherwise; the folder of its newest Examples artifact."""
 
-    def apply(component: BaseComponent) -> Path:
+    def apply(component: BaseComponent, beam_args: Sequence[str] = HERE) -> Path:
         config = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
         pipeline = tfx.dsl.Pipeline(
             pipeline_name="examples",
@@ -30,7 +32,7 @@ def run(tmp_path: Path) -> Run:
             metadata_connection_config=config,
             components=[component],
             enable_cache=True,
-            beam_pipeline_args=["--runner=FnApiRunner"],
+            beam_pipeline_args=list(beam_args),
         )
         tfx.orchestration.LocalDagRunner().run(pipeline)
         newest = max(MetadataStore(config).get_artifacts_by_type("Examples"), key=lambda artifact: artifact.id)
@@ -39,6 +41,13 @@ def run(tmp_path: Path) -> Run:
         return folder
 
     return apply
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    """Six images of digits to learn from, three to judge by."""
+    write_demo_data(tmp_path / "demo", images={"train": 6, "eval": 3})
+    return tmp_path / "demo"
 
 
 @pytest.fixture(scope="session")

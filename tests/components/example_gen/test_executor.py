@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -17,10 +16,7 @@ from PIL import Image
 from tfx.dsl.components.base.base_component import BaseComponent
 
 from components.example_gen import CocoExampleGen, VocExampleGen
-from components.example_gen.entry_file import write_entries
-from components.example_gen.write_shard import Shard, SplitWork, WriteShard
 from efficientdet.data import ledger
-from efficientdet.data.coco import coco_label_map, read_coco
 from efficientdet.data.demo import write_demo_data
 from efficientdet.data.fingerprint import coco_fingerprint, voc_fingerprint
 from efficientdet.errors import ConfigError, DataError
@@ -29,12 +25,6 @@ from efficientdet.label_map import LabelMap
 SPLITS = {"train": "annotations/instances_train.json", "eval": "annotations/instances_eval.json"}
 FOLDERS = {"train": "train", "eval": "eval"}
 Run = Callable[[BaseComponent], Path]
-
-
-@pytest.fixture
-def demo(tmp_path: Path) -> Path:
-    write_demo_data(tmp_path / "demo", images={"train": 6, "eval": 3})
-    return tmp_path / "demo"
 
 
 def coco(base: Path, splits: dict[str, str] = SPLITS, bound: float = 0.0) -> CocoExampleGen:
@@ -185,27 +175,6 @@ def test_images_without_any_annotation_list_are_negatives(run: Run, records, dem
     folder = run(coco(demo))
     assert {len(f["image/object/class/label"].int64_list.value) for f in records(folder, "eval").values()} == {0}
     assert ledger.load(folder)["eval"].images.kept == 3
-
-
-def test_a_repeated_shard_gives_the_same_bytes_and_a_failed_one_leaves_nothing(demo: Path, tmp_path: Path) -> None:
-    labels = coco_label_map([demo / SPLITS["train"]])
-    classes = {label.category_id: label.id for label in labels}
-    entries, out = str(tmp_path / "entries"), tmp_path / "out"
-    offsets, _ = write_entries(read_coco([demo / SPLITS["train"]]), entries, io.StringIO())
-    shard = Shard("train", 0, 1, offsets)
-
-    def write(offsets: list[int], folder: str = "train") -> dict[str, bytes]:
-        work = SplitWork(entries, str(demo), folder, classes, False, None)
-        writer = WriteShard(str(out), {"train": work}, labels)
-        list(writer.process(dataclasses.replace(shard, offsets=offsets)))
-        return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-
-    with pytest.raises(Exception, match=r"."):
-        write([*offsets, 10**9])
-    assert not [path for path in out.rglob("*") if path.is_file()]
-    first = write(offsets)
-    assert sorted(first) == ["Split-train/data_tfrecord-00000-of-00001.gz", "aside/train-00000-of-00001.json"]
-    assert write(offsets) == first
 
 
 def test_voc_reads_a_real_data_set(run: Run, records, shared: Path) -> None:

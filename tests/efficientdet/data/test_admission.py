@@ -15,7 +15,9 @@ from PIL import Image, ImageOps
 
 from efficientdet.data.admission import admit, admit_all
 from efficientdet.data.annotation import BoxAnnotation, ImageAnnotation, Read
+from efficientdet.data.coco import coco_label_map, read_coco
 from efficientdet.data.ledger import Finding, Ledger
+from efficientdet.data.voc import read_voc, voc_label_map
 
 HEIGHT, WIDTH = 30, 40
 NUMBERS = st.floats(-60, 60) | st.integers(-60, 60).map(float) | st.sampled_from([float("nan"), float("inf"), 1e300])
@@ -168,3 +170,36 @@ def test_what_a_reader_says_besides_images_is_accounted_for(folder: Path) -> Non
     ledger = sum((account for _, account in admit_all(entries, folder, "", {})), Ledger())
     ledger.require_balance("train")
     assert (ledger.boxes.read, ledger.boxes.dropped) == (1, {"unknown image id": 1})
+
+
+@pytest.mark.parametrize(
+    ("data_set", "split", "images", "boxes", "dropped"),
+    [
+        ("coco_mini", "train2017", 208, 1644, []),
+        ("coco_mini", "val2017", 80, 815, []),
+        ("voc2007_mini/VOCdevkit/VOC2007", "train", 160, 484, []),
+        ("voc2007_mini/VOCdevkit/VOC2007", "val", 80, 267, []),
+        ("bccd/BCCD", "train", 205, 2805, ["image BloodImage_00343, object 4"]),
+        ("bccd/BCCD", "val", 87, 1138, ["image BloodImage_00338, object 13"]),
+        ("bccd/BCCD", "test", 72, 945, []),
+    ],
+)
+def test_the_account_of_a_real_data_set(
+    data_set: str, split: str, images: int, boxes: int, dropped: list[str], shared: Path
+) -> None:
+    """Counts of COCO's and VOC's own lists, and BCCD's two boxes of a click without a drag."""
+    root = shared / "data" / data_set
+    if (root / "annotations").is_dir():
+        file, folder = root / f"annotations/instances_{split}.json", split
+        classes: dict[object, int] = {label.category_id: label.id for label in coco_label_map([file])}
+        entries = read_coco([file])
+    else:
+        file, folder = root / f"ImageSets/Main/{split}.txt", "JPEGImages"
+        classes = {label.name: label.id for label in voc_label_map([file])}
+        entries = read_voc(file)
+    ledger = sum((account for _, account in admit_all(entries, root, folder, classes)), Ledger())
+    ledger.require_balance(split)
+    assert (ledger.images.read, ledger.images.kept) == (images, images)
+    assert (ledger.boxes.read, ledger.boxes.kept) == (boxes, boxes - len(dropped))
+    assert [finding.record for finding in ledger.findings] == dropped
+    assert str(ledger).startswith(f"images {images} = {images} kept; boxes {boxes} = {boxes - len(dropped)} kept")
