@@ -10,6 +10,7 @@ from tfx.components import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2, range_config_pb2
 
+from components.example_gen.driver import ContentDriver
 from components.example_gen.formats import CocoExecutor, VocExecutor
 from efficientdet.data.voc import image_set_file
 from efficientdet.errors import ConfigError
@@ -26,6 +27,8 @@ class DetectionExampleGen(FileBasedExampleGen):
     `label_map.json` (its hash is the artifact's property `label_map_hash`), `ledger.json`, and in `changes` a line of
     JSON for each record that was not kept as it is.
     """
+
+    DRIVER_CLASS = ContentDriver
 
     def __init__(
         self,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tfx.dsl.components.base import executor_spec
 from tfx.orchestration import data_types
 
 from components.example_gen import CocoExampleGen
@@ -19,13 +18,8 @@ SPLITS = {"train": "annotations/instances_train.json", "eval": "annotations/inst
 FOLDERS = {"train": "train", "eval": "eval"}
 
 
-class Driven(CocoExampleGen):
-    EXECUTOR_SPEC: executor_spec.ExecutorSpec = CocoExampleGen.EXECUTOR_SPEC
-    DRIVER_CLASS = ContentDriver
-
-
-def component(base: Path) -> Driven:
-    return Driven(str(base), SPLITS, FOLDERS, 0.0, coco_fingerprint(base, SPLITS, FOLDERS))
+def component(base: Path) -> CocoExampleGen:
+    return CocoExampleGen(str(base), SPLITS, FOLDERS, 0.0, coco_fingerprint(base, SPLITS, FOLDERS))
 
 
 @pytest.fixture
@@ -35,7 +29,7 @@ def demo(tmp_path: Path) -> Path:
 
 
 def resolved(base: Path, fingerprint: str | None = None) -> dict[str, Any]:
-    made = component(base) if fingerprint is None else Driven(str(base), SPLITS, FOLDERS, 0.0, fingerprint)
+    made = component(base) if fingerprint is None else CocoExampleGen(str(base), SPLITS, FOLDERS, 0.0, fingerprint)
     info = data_types.PipelineInfo("", "")
     properties = ContentDriver(None).resolve_exec_properties(
         dict(made.exec_properties), info, data_types.ComponentInfo("", "", info)
