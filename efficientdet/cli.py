@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -130,9 +131,21 @@ def main() -> None:
     """The `efficientdet` program: errors a user can mend are one sentence on stderr and exit code 1."""
     try:
         cli()
-    except (EfficientDetError, OSError) as error:
+    except EfficientDetError as error:
         click.echo(f"efficientdet: {error}", err=True)
-        sys.exit(getattr(error, "exit_code", 1))
+        sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f"efficientdet: {_sentence(error)}", err=True)
+        sys.exit(1)
+
+
+def _sentence(error: OSError) -> str:
+    """What the operating system refused; some of its errors name no file."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        cause = f"{error.strerror}; make room, or write elsewhere"
+    else:
+        cause = f"{error.strerror}; check the path and who may write there" if error.strerror else str(error)
+    return f"{error.filename}: {cause}" if error.filename else cause
 
 
 def _print_json(records: list[dict[str, Any]]) -> None:

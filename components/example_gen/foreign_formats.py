@@ -27,7 +27,9 @@ class CsvExecutor(DetectionExecutor):
     """Executor of CsvExampleGen."""
 
     def source(self, split: str, pattern: str, exec_properties: Mapping[str, Any]) -> Source:
-        [file], base = find(exec_properties, pattern), exec_properties[INPUT_BASE_KEY]
+        (file, *others), base = find(exec_properties, pattern), exec_properties[INPUT_BASE_KEY]
+        if others:
+            raise DataError(f"split {split}: {pattern} matches {file} and {others[0]}; name one CSV")
         name = settings_of(exec_properties)["names"][split]
         if name not in SETS:
             raise DataError(f"split {split}: {name!r} is no set of a CSV; give one of {', '.join(SETS)}")

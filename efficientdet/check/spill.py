@@ -7,11 +7,14 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
+from efficientdet.errors import DataError
+
 CACHE_KIB = 8192
 
 
 class Spill:
-    """A temporary SQLite file, and in it sets of texts. As a context manager it removes the file.
+    """A temporary SQLite file, and in it sets of texts. As a context manager it removes the file, and raises
+    DataError where it could not be written.
 
     Attributes:
       db: the connection; who needs more than sets makes tables of its own.
@@ -44,6 +47,11 @@ class Spill:
     ) -> None:
         self.db.close()
         self._folder.cleanup()
+        if isinstance(error, sqlite3.Error):
+            remedy = "make room there, or name another temporary folder in TMPDIR"
+            raise DataError(
+                f"{self._folder.name}: what a check remembers cannot be kept ({error}); {remedy}"
+            ) from error
 
 
 def storable(text: str) -> str:

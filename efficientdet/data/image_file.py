@@ -96,7 +96,7 @@ def locate(root: str | Path, *parts: str) -> Path:
     Raises UnusableError, reason `outside data folder`, when `..`, an absolute path or a symbolic link leads
     out of it, or `unusable file name` for what no file system can hold.
     """
-    shown = printable("/".join(parts))
+    shown = printable("/".join(filter(None, parts)))
     if sum(map(len, parts)) > LONGEST_NAME:
         raise UnusableError("unusable file name", f"{shown!r} is not a usable file name (File name too long)")
     *folders, name = parts

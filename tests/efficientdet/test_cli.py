@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -214,3 +215,24 @@ def test_demo_data_without_scikit_learn(
 def test_version_and_help(run: Callable[..., Result]) -> None:
     assert run("--version").output == "efficientdet, version 0.1.0\n"
     assert {"train", "models", "pull", "infer", "demo-data"} <= set(run("--help").output.split())
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room, or write elsewhere"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a"), "/a: Permission denied; check the path and who may"),
+        (OSError("out of order"), "out of order"),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr("efficientdet.cli.cli", refuse)
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 1
+    assert capsys.readouterr().err.startswith(f"efficientdet: {said}")

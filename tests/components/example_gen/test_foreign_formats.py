@@ -130,3 +130,9 @@ def test_data_of_no_use_is_refused_in_a_sentence(
     damage(base)
     with pytest.raises(DataError, match=says):
         run(component(name, base))
+
+
+def test_two_csvs_are_refused(run: Callable[[BaseComponent], Path], base: Path) -> None:
+    (base / "other.csv").write_text((base / "digits.csv").read_text())
+    with pytest.raises(DataError, match=r"\*\.csv matches .*digits\.csv and .*other\.csv; name one CSV"):
+        run(CsvExampleGen(str(base), "*.csv", {"train": "TRAIN", "eval": "VALIDATION"}, 0.0, "fingerprint"))
