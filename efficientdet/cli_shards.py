@@ -55,7 +55,7 @@ def label_map_of(given: Path | None, shard: str) -> LabelMap:
             return LabelMap.load(place)
         if (place / FOREIGN_LABEL_MAP).is_file():
             return _foreign(place / FOREIGN_LABEL_MAP)
-    looked = " nor ".join(str(place) for place in folders)
+    looked = ", ".join(str(place) for place in folders)
     raise DataError(f"{looked}: holds no {FILE_NAME}, the classes of the examples; name its folder with --label-map")
 
 

@@ -202,6 +202,14 @@ PROBLEMS: tuple[Problem, ...] = (
         ("turned upright",),
     ),
     Problem(
+        "I212",
+        "image that viewers turn",
+        "info",
+        "Boxes are drawn on an image as stored, where its EXIF orientation has viewers turn or mirror it.",
+        "Look whether the boxes lie on the objects; if not, store the image upright.",
+        ("orientation not applied",),
+    ),
+    Problem(
         "B301",
         "malformed box",
         "error",

@@ -159,7 +159,7 @@ def _open(annotation: ImageAnnotation, root: str | Path, folder: str) -> ImageFi
     stored, height, width = (image.height, image.width), annotation.height, annotation.width
     annotated = (height or image.height, width or image.width)
     if annotated == stored:
-        return image
+        return image if image.orientation == 1 else image.as_stored()
     if height and width and annotated == image.displayed_size:
         return image.upright()
     raise UnusableError(

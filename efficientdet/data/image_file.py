@@ -76,6 +76,11 @@ class ImageFile:
         """Height and width as a viewer shows it that applies the EXIF orientation."""
         return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
 
+    def as_stored(self) -> ImageFile:
+        """The same with the note that a viewer shows it in another way than it is read."""
+        message = f"is read as stored, though its EXIF orientation {self.orientation} has viewers turn or mirror it"
+        return replace(self, notes=(*self.notes, ("orientation not applied", message)))
+
     def upright(self) -> ImageFile:
         """The image as a viewer shows it, encoded anew; raises UnusableError where it cannot be decoded."""
         try:

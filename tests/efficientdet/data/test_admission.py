@@ -118,6 +118,7 @@ def test_boxes_lie_on_the_pixels_they_were_drawn_on(tmp_path: Path, name: str, o
     image, ledger = admit(entry, tmp_path, "", {})
     assert image is not None
     assert "turned upright" not in ledger.images.noted
+    assert ledger.images.noted["orientation not applied"] == (orientation > 1)
     assert tf.io.decode_image(image.encoded)[4, 4, 0] > 200, "the white corner is where it is stored"
 
     shown = ImageOps.exif_transpose(Image.open(tmp_path / name))
