@@ -31,6 +31,7 @@ from components.example_gen.source import Source
 from components.example_gen.write_shard import ASIDE, Division, Shard, SplitWork, WriteShard, read_ledgers
 from efficientdet.data import ledger as ledger_file
 from efficientdet.data.ledger import Ledger
+from efficientdet.errors import DataError
 from efficientdet.label_map import FILE_NAME as LABEL_MAP_FILE
 from efficientdet.label_map import LabelMap
 
@@ -125,6 +126,8 @@ def _conclude(examples: types.Artifact, ledgers: Mapping[str, Ledger], divided: 
         ledger.require_balance(split)
         logger.info("%s: %s", split, ledger)
     for split, ledger in ledgers.items():
+        if divided and not ledger.images.read:
+            raise DataError(f"split {split}: no image fell to its share; give more images or groups, or other shares")
         ledger.require(split, max_bad_fraction, refused)
     fileio.rename(refused, f"{examples.uri}/{ledger_file.FILE_NAME}")
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from efficientdet.data.annotation import MOST_BOXES, BoxAnnotation, Entry, ImageAnnotation, Read, too_many
-from efficientdet.data.coco_index import CocoIndex, ImageRow, text_id, whole_number
+from efficientdet.data.coco_index import REMEDY, CocoIndex, ImageRow, text_id, whole_number
 from efficientdet.data.json_stream import read_lists
 from efficientdet.data.ledger import Finding
 from efficientdet.errors import DataError, printable
 from efficientdet.label_map import LabelMap
 
 MOST_CLASSES, LONGEST_NAME = 100_000, 1_000
-REMEDY = "give a COCO instances file, as in annotations/instances_train2017.json"
 
 
 def coco_label_map(paths: Iterable[str | Path]) -> LabelMap:

@@ -40,7 +40,7 @@ _IMAGES = """SELECT images.rowid, file, position, id, image, height, width, grou
     FROM images LEFT JOIN usable ON usable.row = images.rowid"""
 _FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
 _WHOLE = re.compile(r"-?[0-9]{1,1000}")
-_REMEDY = "give a COCO instances file, as in annotations/instances_train2017.json"
+REMEDY = "give a COCO instances file, as in annotations/instances_train2017.json"
 
 
 class ImageRow(NamedTuple):
@@ -120,9 +120,9 @@ class CocoIndex:
             else:
                 self._enter_annotation(number, value)
         if "images" not in seen:
-            raise DataError(f"{path}: the annotation file has no list of images; {_REMEDY}")
+            raise DataError(f"{path}: the annotation file has no list of images; {REMEDY}")
         if self.images == before:
-            raise DataError(f"{path}: the annotation file lists no images at all; {_REMEDY}")
+            raise DataError(f"{path}: the annotation file lists no images at all; {REMEDY}")
 
     def _enter_image(self, number: int, position: int, value: Any) -> None:
         fields = value if isinstance(value, Mapping) else {}

@@ -140,6 +140,13 @@ def test_a_group_is_never_divided(run: Run, records, tmp_path: Path, way: dict[s
     assert all(video == group for video, group in groups.items())
 
 
+def test_a_division_that_leaves_a_split_without_images_is_refused(run: Run, demo: Path) -> None:
+    annotations, divide = {"all": SPLITS["train"]}, {"train": 1, "eval": 1}
+    component = CocoExampleGen(str(demo), annotations, {"all": "train"}, 0.0, "", group_pattern="(0)", divide=divide)
+    with pytest.raises(DataError, match=r"^split (train|eval): no image fell to its share; give more images or groups"):
+        run(component)
+
+
 def test_masks_and_captions_are_carried(run: Run, records, shared: Path, tmp_path: Path) -> None:
     """COCO's own polygons and run lengths; a mask fills the box it belongs to."""
     base, splits = shared / "data/coco_mini", {"train": "annotations/instances_val2017.json"}
