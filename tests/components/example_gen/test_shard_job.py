@@ -234,13 +234,23 @@ def _as_bitmaps(data: Path, split: str) -> None:
 
 
 def _kill_one(examples: Path, pool: int, killed: list[int]) -> None:
-    """SIGKILL for the newest worker of the pool as soon as the second run has written a shard."""
+    """SIGKILL for a worker of the pool that is writing a shard, once the second run has written one."""
     while not [path for path in examples.glob("*/aside/*.json") if path.parts[-3] != "1"]:
         time.sleep(0.02)
-    listed = subprocess.run(["pgrep", "-P", str(pool)], capture_output=True, text=True, check=True)
-    worker = max(map(int, listed.stdout.split()))
-    os.kill(worker, signal.SIGKILL)
-    killed.append(worker)
+    while not killed:
+        listed = subprocess.run(["pgrep", "-P", str(pool)], capture_output=True, text=True, check=False)
+        for worker in map(int, listed.stdout.split()):
+            if any("/aside/" in name for name in _open_files(worker)):
+                os.kill(worker, signal.SIGKILL)
+                killed.append(worker)
+                return
+
+
+def _open_files(process: int) -> list[str]:
+    try:
+        return [str(link.readlink()) for link in Path(f"/proc/{process}/fd").iterdir()]
+    except OSError:  # It or the file is gone by now.
+        return []
 
 
 @contextmanager
@@ -266,7 +276,8 @@ def portable_stack(folder: Path) -> Iterator[tuple[list[str], int]]:
                 f"--environment_config=localhost:{pool_port}",
                 f"--direct_num_workers={WORKERS}",
                 "--sdk_container_image=none",
-                "--shard_patience=25",
+                # Workers of a busy machine take their time to start; a job given up too early goes on beside the next.
+                "--shard_patience=60",
                 "--shard_retries=3",
             ],
             processes[1].pid,
