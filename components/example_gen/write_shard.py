@@ -46,7 +46,7 @@ class Division:
         bounds = list(accumulate(self.buckets.values()))
         hashed: Message
         if self.feature in _KEYS:
-            key = _KEYS[self.feature](image) or sha256(image.encoded).hexdigest()
+            key = _KEYS[self.feature](image) or image.sha256
             hashed = tf.train.Feature(bytes_list=tf.train.BytesList(value=[key.encode()]))
         else:
             example = to_example(image, label_map)

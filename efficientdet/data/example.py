@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,11 @@ class AnnotatedImage:
     masks: tuple[bytes, ...] = field(default=(), repr=False)
     captions: tuple[str, ...] = ()
     group: str | None = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the encoded image, in hexadecimal digits."""
+        return hashlib.sha256(self.encoded).hexdigest()
 
 
 def to_example(image: AnnotatedImage, label_map: LabelMap) -> tf.train.Example:
@@ -89,7 +95,7 @@ def _described(image: AnnotatedImage, label_map: LabelMap) -> dict[str, tf.train
         "image/width": _ints([image.width]),
         "image/filename": _texts([image.file_name]),
         "image/source_id": _texts([image.source_id]),
-        "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
+        "image/key/sha256": _bytes([image.sha256.encode()]),
         "image/object/bbox/ymin": _floats(ymin),
         "image/object/bbox/xmin": _floats(xmin),
         "image/object/bbox/ymax": _floats(ymax),

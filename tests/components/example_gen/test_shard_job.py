@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -196,7 +197,7 @@ def test_workers_without_the_folder_are_noticed(work) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_of_a_pool_changes_no_record(run, tmp_path: Path) -> None:
+def test_a_killed_worker_of_a_pool_changes_no_record(run, tmp_path: Path, caplog) -> None:
     """Beam's job server and worker pool over gRPC; one of the workers is killed in the middle of a shard."""
     data = tmp_path / "data"
     write_demo_data(data, images={"train": 32, "eval": 4}, size=(768, 768))
@@ -212,10 +213,13 @@ def test_a_killed_worker_of_a_pool_changes_no_record(run, tmp_path: Path) -> Non
         killed: list[int] = []
         examples = tmp_path / "root/CocoExampleGen/examples"
         threading.Thread(target=_kill_one, args=(examples, pool, killed), daemon=True).start()
-        found = files(run(node("a pool"), args))
+        with caplog.at_level(logging.WARNING):
+            found = files(run(node("a pool"), args))
     assert killed, "one was in the middle of a shard"
     assert found == expected
     assert len([name for name in found if name.startswith("Split-train/")]) == 16
+    lost = [re.match(r"job \d+ ended with (\d+) of 18 shards missing", r.getMessage()) for r in caplog.records]
+    assert any(int(match[1]) for match in lost if match), "another job wrote what was left"
 
 
 def _as_bitmaps(data: Path, split: str) -> None:
