@@ -16,6 +16,16 @@ TFLITE_FILE = "model_int8.tflite"
 MANIFEST_FILE = "manifest.json"
 
 
+def variants(folder: str | Path) -> dict[str, Path]:
+    """What ships of a bundle, each with the name it is judged by: `float` the SavedModel, `int8` of model_int8.tflite.
+
+    The SavedModel is first, then the TFLite files by name.
+    """
+    folder = Path(folder)
+    files = sorted(folder.glob("model_*.tflite"))
+    return {"float": folder / SAVED_MODEL_FOLDER} | {path.stem.removeprefix("model_"): path for path in files}
+
+
 def write_manifest(folder: str | Path, **facts: Any) -> dict[str, Any]:
     """Writes `manifest.json`, the last file of a bundle, and returns its content.
 

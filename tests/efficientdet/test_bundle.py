@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efficientdet.bundle import MANIFEST_FILE, read_manifest, verify_manifest, write_manifest
+from efficientdet.bundle import MANIFEST_FILE, read_manifest, variants, verify_manifest, write_manifest
 from efficientdet.errors import ModelError
 
 
@@ -80,3 +80,10 @@ def test_what_is_no_manifest_is_said_to_be_none(bundle: Path, text: str):
     (bundle / MANIFEST_FILE).unlink()
     with pytest.raises(ModelError, match="the export did not finish"):
         read_manifest(bundle)
+
+
+def test_variants_are_named_by_their_files(bundle: Path):
+    for name in ("model_int8.tflite", "model_float16.tflite", "notes.tflite"):
+        (bundle / name).write_bytes(b"TFL3")
+    assert list(variants(bundle)) == ["float", "float16", "int8"]
+    assert variants(bundle)["int8"] == bundle / "model_int8.tflite"
