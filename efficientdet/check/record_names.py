@@ -16,7 +16,7 @@ def with_unique_records(annotation: ImageAnnotation) -> ImageAnnotation:
     seen: Counter[str] = Counter()
     boxes = []
     for box in annotation.boxes:
-        boxes.append(replace(box, record=box.record + AGAIN * seen[box.record]))
+        boxes.append(box._replace(record=box.record + AGAIN * seen[box.record]))
         seen[box.record] += 1
     return replace(annotation, boxes=boxes) if len(seen) < len(boxes) else annotation
 

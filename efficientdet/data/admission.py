@@ -182,6 +182,8 @@ def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> t
     # Plain numbers: an image has a handful of boxes, for which arrays are the slower way.
     height, width = (image.height, image.width) if annotation.normalised else (1, 1)
     ymin, xmin, ymax, xmax = corners = tuple(map(mul, box.corners, (height, width, height, width)))
+    if ymin >= 0 and xmin >= 0 and ymax <= image.height and xmax <= image.width and not _is_thin(corners):
+        return corners, None
     if not all(map(isfinite, corners)):
         raise UnusableError("non-finite box", f"{_shown(corners)} is not finite")
     if ymax <= ymin or xmax <= xmin:
@@ -195,9 +197,7 @@ def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> t
     size = f"{image.width}x{image.height} pixels"
     if bottom <= top or right <= left:
         raise UnusableError("box outside image", f"{_shown(corners)} lies outside the image of {size}")
-    # Below 100,000 pixels float32 tells sides of a hundredth apart; only smaller ones are worth a closer look.
-    thin = min(bottom - top, right - left) < 0.01 or max(bottom, right) > 1e5
-    if thin and not (np.float32(bottom) - np.float32(top)) * (np.float32(right) - np.float32(left)) > 0:
+    if _is_thin(clipped) and not (np.float32(bottom) - np.float32(top)) * (np.float32(right) - np.float32(left)) > 0:
         raise UnusableError("zero-area box", f"{_shown(corners)} has an area below the precision of float32")
     if max(map(abs, map(sub, clipped, corners))) <= ROUNDING:
         return clipped, None
@@ -205,6 +205,12 @@ def _fit(box: BoxAnnotation, annotation: ImageAnnotation, image: ImageFile) -> t
     left_over = (bottom - top) / (ymax / 2 - ymin / 2) / 2 * ((right - left) / (xmax / 2 - xmin / 2) / 2)
     message = f"{_shown(corners)} crosses the border of {size}; {left_over:.1%} of it is left"
     return clipped, _finding(annotation, box, "over the border", message, outcome="clipped", kept=left_over)
+
+
+def _is_thin(corners: tuple[float, ...]) -> bool:
+    """Whether its area may be none in float32, which below 100,000 pixels tells sides of a hundredth apart."""
+    ymin, xmin, ymax, xmax = corners
+    return not (ymax - ymin >= 0.01 and xmax - xmin >= 0.01 and ymax <= 1e5 and xmax <= 1e5)
 
 
 def _shown(corners: Iterable[float]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from efficientdet.errors import DataError, printable
 from efficientdet.label_map import LabelMap
 
 MOST_CLASSES, LONGEST_NAME = 100_000, 1_000
+_NUMBERS, _LARGEST = frozenset((int, float)), sys.float_info.max
 
 
 def coco_label_map(paths: Iterable[str | Path]) -> LabelMap:
@@ -108,7 +110,7 @@ def _image(index: CocoIndex, row: ImageRow) -> Iterator[ImageAnnotation | Findin
     file, owners = index.paths[row.file], iter([row])
     record = f"image {printable(row.id)} ({printable(row.image)})" if row.id else f"images[{row.position}]"
     problem = _problem(row)
-    if not problem:
+    if row.shared and not problem:
         first = next(index.same_file(row))
         if first.row == row.row:
             owners = (other for other in index.same_file(row) if other.size == row.size)
@@ -147,18 +149,20 @@ def _problem(row: ImageRow) -> tuple[str, str] | None:
 
 def _box(annotation: Mapping[str, Any], position: int) -> BoxAnnotation:
     """One entry of `annotations`; whether it is sound is decided when its image is known."""
-    category, area = annotation.get("category_id"), _numbers([annotation.get("area")])
+    category, area = annotation.get("category_id"), annotation.get("area", 0)
     corners = None
     bbox_xywh = _numbers(annotation.get("bbox"))
     if bbox_xywh and len(bbox_xywh) == 4:
         x, y, width, height = bbox_xywh
         corners = (y, x, y + height, x + width)
-    number = whole_number(category)
+    if type(category) is not int:
+        number = whole_number(category)
+        category = reprlib.repr(category) if number is None else number
     return BoxAnnotation(
         _record(annotation, position),
-        reprlib.repr(category) if number is None else number,
+        category,
         corners,
-        area[0] if area and math.isfinite(area[0]) and area[0] > 0 else None,
+        float(area) if type(area) in _NUMBERS and 0 < area <= _LARGEST else None,
         is_crowd=annotation.get("iscrowd", 0) in (1, "1", True),
         segmentation=annotation.get("segmentation"),
     )
@@ -171,9 +175,9 @@ def _record(annotation: Mapping[str, Any], position: int) -> str:
 
 def _numbers(values: object) -> list[float] | None:
     """A list of numbers as floats, None for anything else."""
-    if not isinstance(values, list) or not all(type(v) in (int, float) for v in values):
+    if type(values) is not list or not _NUMBERS.issuperset(map(type, values)):
         return None
     try:
-        return [float(v) for v in values]
+        return list(map(float, values))
     except OverflowError:
         return [math.inf] * len(values)

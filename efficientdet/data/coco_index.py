@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
+import marshal
 import posixpath
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +38,10 @@ INSERT INTO usable SELECT rowid, name FROM images
         ORDER BY first.rowid LIMIT 1);
 CREATE INDEX usable_name ON usable (name);
 """
-_IMAGES = """SELECT images.rowid, file, position, id, image, height, width, grouped, usable.row IS NOT NULL
+_IMAGES = """SELECT images.rowid, file, position, id, image, height, width, grouped, usable.row IS NOT NULL,
+    EXISTS (SELECT 1 FROM usable AS other WHERE other.name = usable.name AND other.row != usable.row),
+    id != '' AND images.rowid = (SELECT rowid FROM images AS same WHERE same.file = images.file AND same.id = images.id
+        ORDER BY same.name IS NULL, rowid LIMIT 1)
     FROM images LEFT JOIN usable ON usable.row = images.rowid"""
 _FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
 _WHOLE = re.compile(r"-?[0-9]{1,1000}")
@@ -49,6 +54,8 @@ class ImageRow(NamedTuple):
     row: its place among all. file: number of its file. position: place in the file's list. id: as text. image: the
     `file_name`, empty when it has none. height, width: pixels; 0 when not given, -1 for no whole number. group: the
     field that was asked for. usable: whether id, name and size are sound, and no other image had the id before.
+    shared: whether another usable entry names the same file. owner: whether the annotations of the id in its file are
+    its own: of entries with one id it is the first that names an image, or else the first.
     """
 
     row: int
@@ -60,6 +67,8 @@ class ImageRow(NamedTuple):
     width: int
     group: str
     usable: bool
+    shared: bool
+    owner: bool
 
     @property
     def size(self) -> tuple[int, int]:
@@ -91,7 +100,8 @@ class CocoIndex:
         """
         self.paths = [str(path) for path in paths]
         self.images = self.boxes = 0
-        self._masks, self._group_by = masks, group_by
+        self._captioned, self._group_by = False, group_by
+        self._fields = (*_FIELDS, "segmentation") if masks else _FIELDS
         # An empty name is a private file in the temporary folder, nameless from the start, so that it goes with the
         # process however that ends; while it is small it is in memory only.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -101,7 +111,7 @@ class CocoIndex:
                 self._read(number, name)
             for path in captions:
                 found = (_caption(value) for _, value in read_lists(path, ["annotations"]))
-                self._db.executemany("INSERT INTO captions VALUES (?, ?)", (pair for pair in found if pair))
+                self._add_captions(pair for pair in found if pair)
             self._db.executescript(_INDEXES)
         except sqlite3.Error as error:
             shown = ", ".join(self.paths)
@@ -112,47 +122,51 @@ class CocoIndex:
         """Enters one file."""
         seen = set()
         before = self.images
-        for key, value in read_lists(path, ["images", "annotations"]):
-            if value is None:
-                seen.add(key)
-            elif key == "images":
-                self._enter_image(number, self.images - before, value)
+        for key, values in groupby(read_lists(path, ["images", "annotations"]), itemgetter(0)):
+            seen.add(key)
+            elements = (value for _, value in values if value is not None)
+            if key == "images":
+                rows = self._image_rows(number, self.images - before, elements)
+                self._db.executemany("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             else:
-                self._enter_annotation(number, value)
+                self._db.executemany("INSERT INTO boxes VALUES (?, ?, ?, ?)", self._box_rows(number, elements))
         if "images" not in seen:
             raise DataError(f"{path}: the annotation file has no list of images; {REMEDY}")
         if self.images == before:
             raise DataError(f"{path}: the annotation file lists no images at all; {REMEDY}")
 
-    def _enter_image(self, number: int, position: int, value: Any) -> None:
-        fields = value if isinstance(value, Mapping) else {}
-        image = fields.get("file_name")
-        image = image if isinstance(image, str) else ""
-        row = (
-            number,
-            position,
-            text_id(fields.get("id")),
-            _to_blob(image),
-            _to_blob(posixpath.normpath(image)) if image else None,
-            _length(fields.get("height")),
-            _length(fields.get("width")),
-            text_id(fields.get(self._group_by)) if self._group_by else "",
-        )
-        self._db.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        self.images += 1
+    def _image_rows(self, number: int, start: int, elements: Iterable[Any]) -> Iterator[tuple[object, ...]]:
+        for position, value in enumerate(elements, start):
+            fields = value if isinstance(value, dict) else {}
+            image = fields.get("file_name")
+            image = image if isinstance(image, str) else ""
+            self.images += 1
+            yield (
+                number,
+                position,
+                text_id(fields.get("id")),
+                _to_blob(image),
+                _to_blob(posixpath.normpath(image)) if image else None,
+                _length(fields.get("height")),
+                _length(fields.get("width")),
+                text_id(fields.get(self._group_by)) if self._group_by else "",
+            )
 
-    def _enter_annotation(self, number: int, value: Any) -> None:
-        fields = value if isinstance(value, Mapping) else {}
-        if "caption" in fields and "bbox" not in fields:
-            if pair := _caption(fields):
-                self._db.execute("INSERT INTO captions VALUES (?, ?)", pair)
-            return
-        kept = {key: fields[key] for key in _FIELDS if key in fields}
-        if self._masks and "segmentation" in fields:
-            kept["segmentation"] = fields["segmentation"]
-        row = (number, text_id(fields.get("image_id")), self.boxes, pickle.dumps(kept))
-        self._db.execute("INSERT INTO boxes VALUES (?, ?, ?, ?)", row)
-        self.boxes += 1
+    def _box_rows(self, number: int, elements: Iterable[Any]) -> Iterator[tuple[object, ...]]:
+        for value in elements:
+            fields = value if isinstance(value, dict) else {}
+            if "caption" in fields and "bbox" not in fields:
+                if pair := _caption(fields):
+                    self._add_captions([pair])
+                continue
+            # marshal is the fastest there is for plain values, and all that it is read by is this process.
+            kept = marshal.dumps({key: fields[key] for key in self._fields if key in fields})
+            yield number, text_id(fields.get("image_id")), self.boxes, kept
+            self.boxes += 1
+
+    def _add_captions(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._captioned = True
+        self._db.executemany("INSERT INTO captions VALUES (?, ?)", pairs)
 
     def rows(self) -> Iterator[ImageRow]:
         """The entries of `images`, in their order."""
@@ -163,19 +177,16 @@ class CocoIndex:
         return self._images("WHERE usable.name = (SELECT name FROM usable WHERE row = ?) ORDER BY usable.row", row.row)
 
     def annotations(self, row: ImageRow) -> Iterator[tuple[int, Any]]:
-        """The annotations of the image id, from the file of `row`: place in the list, and the fields that we use.
-
-        Of entries with one id in one file only one has them: the first that names an image, or else the first.
-        """
-        query = "SELECT rowid FROM images WHERE file = ? AND id = ? ORDER BY name IS NULL, rowid LIMIT 1"
-        if not row.id or self._db.execute(query, (row.file, row.id)).fetchone() != (row.row,):
-            return
-        query = "SELECT position, entry FROM boxes WHERE file = ? AND image_id = ? ORDER BY rowid"
-        for position, entry in self._db.execute(query, (row.file, row.id)):
-            yield position, pickle.loads(entry)
+        """The annotations that are the image's own: place in the list, and the fields that we use."""
+        if row.owner:
+            query = "SELECT position, entry FROM boxes WHERE file = ? AND image_id = ? ORDER BY rowid"
+            for position, entry in self._db.execute(query, (row.file, row.id)):
+                yield position, marshal.loads(entry)
 
     def captions(self, row: ImageRow) -> tuple[str, ...]:
         """What was said about the image, the first hundred sentences."""
+        if not self._captioned:
+            return ()
         query = "SELECT caption FROM captions WHERE image_id = ? ORDER BY rowid LIMIT ?"
         return tuple(caption for (caption,) in self._db.execute(query, (row.id, MOST_CAPTIONS)))
 
@@ -184,12 +195,17 @@ class CocoIndex:
         query = """SELECT file, image_id, position, entry FROM boxes WHERE image_id = '' OR NOT EXISTS
             (SELECT 1 FROM images WHERE images.file = boxes.file AND images.id = boxes.image_id) ORDER BY boxes.rowid"""
         for number, image_id, position, entry in self._db.execute(query):
-            yield self.paths[number], image_id, position, pickle.loads(entry)
+            yield (
+                self.paths[number],
+                image_id,
+                position,
+                marshal.loads(entry),
+            )
 
     def _images(self, which: str, *values: object) -> Iterator[ImageRow]:
         for found in self._db.execute(f"{_IMAGES} {which}", values):
             row = ImageRow(*found)
-            yield row._replace(image=found[4].decode("utf-8", "surrogatepass"), usable=bool(row.usable))
+            yield row._replace(image=found[4].decode("utf-8", "surrogatepass"))
 
 
 def text_id(value: object) -> str:
@@ -223,7 +239,7 @@ def _caption(value: Any) -> tuple[str, str] | None:
 
 def _storable(text: str) -> str:
     """Text that can be encoded: what is no Unicode stands there as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _to_blob(name: str) -> bytes:

@@ -6,15 +6,15 @@ This is the only place where boxes of examples change between pixels and normali
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from efficientdet.data.example_wire import bytes_feature, example, floats_feature, ints_feature
 from efficientdet.label_map import LabelMap
 
 
@@ -55,63 +55,43 @@ class AnnotatedImage:
 
 def to_example(image: AnnotatedImage, label_map: LabelMap) -> tf.train.Example:
     """The record of an image. Boxes are divided by its size; without objects the lists are empty, not absent."""
-    example = tf.train.Example(features=tf.train.Features(feature=_described(image, label_map)))
-    example.features.feature["image/encoded"].bytes_list.value.append(image.encoded)
-    return example
+    return tf.train.Example.FromString(serialise(image, label_map))
 
 
 def serialise(image: AnnotatedImage, label_map: LabelMap) -> bytes:
-    """The bytes of `to_example`'s record, with one copy of the image instead of three."""
-    features = tf.train.Features(feature=_described(image, label_map)).SerializeToString(deterministic=True)
-    value = _field(1, len(image.encoded))
-    feature = _field(1, len(value) + len(image.encoded))
-    name = _field(1, len(_ENCODED)) + _ENCODED
-    content = len(value) + len(image.encoded)
-    entry = name + _field(2, len(feature) + content) + feature + value
-    entry = _field(1, len(entry) + len(image.encoded)) + entry
-    return b"".join((_field(1, len(features) + len(entry) + len(image.encoded)), features, entry, image.encoded))
-
-
-_ENCODED = b"image/encoded"
-
-
-def _field(number: int, length: int) -> bytes:
-    """The head of a length-delimited field in protobuf's wire format."""
-    head = bytearray([number << 3 | 2])
-    while length > 0x7F:
-        head.append(length & 0x7F | 0x80)
-        length >>= 7
-    head.append(length)
-    return bytes(head)
-
-
-def _described(image: AnnotatedImage, label_map: LabelMap) -> dict[str, tf.train.Feature]:
-    """All features but the image's bytes."""
-    size = np.asarray([image.height, image.width] * 2, np.float64)
-    ymin, xmin, ymax, xmax = (image.boxes.reshape(-1, 4) / size).T
+    """The bytes of `to_example`'s record."""
+    boxes = image.boxes.reshape(-1, 4) / np.asarray([image.height, image.width] * 2, np.float64)
+    ymin, xmin, ymax, xmax = boxes.T.astype("<f4")
+    classes = image.classes.tolist()
     features = {
-        "image/format": _bytes([image.image_format.encode()]),
-        "image/height": _ints([image.height]),
-        "image/width": _ints([image.width]),
+        "image/format": bytes_feature([image.image_format.encode()]),
+        "image/height": ints_feature([image.height]),
+        "image/width": ints_feature([image.width]),
         "image/filename": _texts([image.file_name]),
         "image/source_id": _texts([image.source_id]),
-        "image/key/sha256": _bytes([image.sha256.encode()]),
-        "image/object/bbox/ymin": _floats(ymin),
-        "image/object/bbox/xmin": _floats(xmin),
-        "image/object/bbox/ymax": _floats(ymax),
-        "image/object/bbox/xmax": _floats(xmax),
-        "image/object/class/text": _texts(label_map[int(c)].name for c in image.classes),
-        "image/object/class/label": _ints(image.classes),
-        "image/object/is_crowd": _ints(image.is_crowd),
-        "image/object/area": _floats(image.area),
-        "image/object/difficult": _ints(image.difficult),
+        "image/key/sha256": bytes_feature([image.sha256.encode()]),
+        "image/object/bbox/ymin": floats_feature(ymin.tobytes()),
+        "image/object/bbox/xmin": floats_feature(xmin.tobytes()),
+        "image/object/bbox/ymax": floats_feature(ymax.tobytes()),
+        "image/object/bbox/xmax": floats_feature(xmax.tobytes()),
+        "image/object/class/text": _texts([label_map[class_id].name for class_id in classes]),
+        "image/object/class/label": ints_feature(classes),
+        "image/object/is_crowd": ints_feature(image.is_crowd.tolist()),
+        "image/object/area": floats_feature(image.area.astype("<f4").tobytes()),
+        "image/object/difficult": ints_feature(image.difficult.tolist()),
     }
-    optional = {
-        "image/object/mask": _bytes(image.masks),
-        "image/caption": _texts(image.captions),
-        "image/group": _texts([image.group] if image.group else []),
-    }
-    return features | {name: feature for name, feature in optional.items() if feature.bytes_list.value}
+    if image.masks:
+        features["image/object/mask"] = bytes_feature(image.masks)
+    if image.captions:
+        features["image/caption"] = _texts(image.captions)
+    if image.group:
+        features["image/group"] = _texts([image.group])
+    return example(features, "image/encoded", image.encoded)
+
+
+def _texts(values: Iterable[str]) -> bytes:
+    """UTF-8; what is none in the name of a file, which Python keeps as surrogates, stands there as escapes."""
+    return bytes_feature([value.encode("utf-8", "backslashreplace") for value in values])
 
 
 def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -166,20 +146,3 @@ def _id(record: dict[str, tf.Tensor]) -> tf.Tensor:
 def _per_box(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
     """`values` `[n]`, or `default` `[n]` for a record that leaves them out."""
     return tf.ensure_shape(tf.cond(tf.size(values) > 0, lambda: values, lambda: default), [None])
-
-
-def _bytes(values: Iterable[bytes]) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-
-
-def _texts(values: Iterable[str]) -> tf.train.Feature:
-    """UTF-8; what is none in the name of a file, which Python keeps as surrogates, stands there as escapes."""
-    return _bytes(value.encode("utf-8", "backslashreplace") for value in values)
-
-
-def _ints(values: Sequence[int] | NDArray[Any]) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=np.asarray(values, np.int64).tolist()))
-
-
-def _floats(values: NDArray[Any]) -> tf.train.Feature:
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values.tolist()))

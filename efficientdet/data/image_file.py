@@ -106,14 +106,15 @@ def locate(root: str | Path, *parts: str) -> Path:
         raise UnusableError("unusable file name", f"{shown!r} is not a usable file name (File name too long)")
     *folders, name = parts
     try:
-        home, folder = _resolved(str(root)), _resolved(str(Path(root, *folders)))
+        home, folder = _resolved(str(root)), _resolved(os.path.join(root, *folders))  # noqa: PTH118 - it is fast
         path = folder / name
         # Most names are plain: one look at the file instead of one at each folder above it.
         if name in ("", ".", "..") or "/" in name or _is_link(path):
             path = path.resolve()
+            folder = path
     except (OSError, ValueError, RuntimeError) as error:
         raise UnusableError("unusable file name", f"{shown!r} is not a usable file name ({error})") from error
-    if not path.is_relative_to(home):
+    if not _is_inside(folder, home):
         raise UnusableError("outside data folder", f"{shown!r} leads out of the data folder {home}")
     return path
 
@@ -124,6 +125,11 @@ def _is_link(path: Path) -> bool:
         return stat.S_ISLNK(os.lstat(path).st_mode)
     except OSError:
         return False
+
+
+@lru_cache(maxsize=256)
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder)
 
 
 @lru_cache(maxsize=256)
@@ -143,7 +149,8 @@ def read_image(root: str | Path, folder: str, name: str) -> ImageFile:
             raise UnusableError("missing image file", f"the image file {path} is not a regular file")
         if status.st_size > MOST_BYTES:
             raise UnusableError("too large", f"the image file {path} has {status.st_size} bytes, above {MOST_BYTES}")
-        encoded = path.read_bytes()
+        with path.open("rb", buffering=0) as file:
+            encoded = file.readall()
     except OSError as error:
         cause = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise UnusableError("missing image file", f"the image file {path} {cause}") from error
@@ -166,7 +173,7 @@ def open_image(encoded: bytes, shown: str) -> ImageFile:
     try:
         if known and known.usual and known.height * known.width:
             _check_size(known.height, known.width, shown)
-            Image.open(io.BytesIO(known.skeleton), formats=_OURS).load()
+            _load(known.skeleton)
             return ImageFile(encoded, known.image_format, known.height, known.width, known.orientation)
         with warnings.catch_warnings():  # PIL's own limit warns below ours.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -186,6 +193,12 @@ def open_image(encoded: bytes, shown: str) -> ImageFile:
         raise UnusableError("undecodable image", f"{shown} cannot be decoded ({cause})") from error
     orientation = known.orientation if known else 1
     return ImageFile(encoded, _FORMATS[str(image.format)], height, width, orientation)
+
+
+@lru_cache(maxsize=1024)
+def _load(skeleton: bytes) -> None:
+    """Raises what a decoder does. The images of one camera or program have one skeleton, which is looked at once."""
+    Image.open(io.BytesIO(skeleton), formats=_OURS).load()
 
 
 def _check_size(height: int, width: int, shown: str) -> None:

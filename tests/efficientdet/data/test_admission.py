@@ -28,6 +28,9 @@ BOXES = st.lists(
         category=st.sampled_from([1, 7, "cat", None]),
         corners=st.none() | st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS),
         area=st.none() | st.floats(1, 100) | st.sampled_from([1e-300, 1e300]),
+        is_crowd=st.booleans(),
+        difficult=st.booleans(),
+        segmentation=st.none(),
     ),
     max_size=6,
 )
