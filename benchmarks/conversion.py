@@ -1,14 +1,16 @@
 """COCO into TFRecords against the bytes alone: images and megabytes a second, and the memory by number of images.
 
-    python benchmarks/conversion.py speed [--count 2000] [--reference PATH] [--rounds 3]
+    python benchmarks/conversion.py speed [--count 2000] [--reference PATH] [--rounds 3] [--cold]
     python benchmarks/conversion.py memory [--counts 500,2000,8000]
 
 `speed` times example generation as the pipeline runs it (annotations read, every image checked, its examples, ledger
 and changes written), on one and on two worker processes, and in turn with it: `bytes`, which reads the same images
 and writes them into one file, the limit of any converter; google/automl's create_coco_tfrecord.py where `--reference`
 names the folder that holds `dataset/create_coco_tfrecord.py`; and TensorFlow Datasets where it is installed. Starting
-an interpreter and its imports are not counted, of any of them. `memory` prints the peak of a process by the number of
-images. The images are 640x480 JPEGs of about 160 KB, all different, with eight boxes and polygons each, made here.
+an interpreter and its imports are not counted, of any of them. With `--cold` the images come from the disk, not from
+the memory that caches it, and what is written counts as written when it is on the disk. `memory` prints the peak of a
+process by the number of images. The images are 640x480 JPEGs of about 160 KB, all different, with eight boxes and
+polygons each, made here.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def cli() -> None:
 @click.option("--count", default=2000, show_default=True, help="Images.")
 @click.option("--rounds", default=3, show_default=True, help="Turns of every variant.")
 @click.option("--reference", type=click.Path(file_okay=False, path_type=Path), help="google/automl's efficientdet.")
-def speed(count: int, rounds: int, reference: Path | None) -> None:
+@click.option("--cold", is_flag=True, help="Read from the disk and write to it, past the cache.")
+def speed(count: int, rounds: int, reference: Path | None, cold: bool) -> None:
     """Images and megabytes a second, and the share of what the bytes alone would take."""
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch, "data")
@@ -55,7 +58,9 @@ def speed(count: int, rounds: int, reference: Path | None) -> None:
         seconds: dict[str, list[float]] = {variant: [] for variant in variants}
         for _ in range(rounds):
             for variant in variants:
-                seconds[variant].append(in_process(variant, data, reference)[0])
+                if cold:
+                    forget(data)
+                seconds[variant].append(in_process(variant, data, reference, cold)[0])
     table = Table("converter", "images/s", "MB/s", "share of the bytes' speed")
     for variant, times in seconds.items():
         took = median(times)
@@ -73,7 +78,7 @@ def memory(counts: str) -> None:
     for count in map(int, counts.split(",")):
         with tempfile.TemporaryDirectory() as scratch:
             write_data_set(Path(scratch, "data"), count)
-            peaks.append(in_process("ours, 1 process", Path(scratch, "data"), None)[1] / 1e6)
+            peaks.append(in_process("ours, 1 process", Path(scratch, "data"), None, False)[1] / 1e6)
         table.add_row(str(count), f"{peaks[-1]:.0f}")
     Console(width=100).print(table)
     print(f"last to first: {peaks[-1] / peaks[0]:.2f}")
@@ -110,9 +115,18 @@ def write_data_set(folder: Path, count: int) -> int:
     return size
 
 
-def in_process(variant: str, data: Path, reference: Path | None) -> tuple[float, float]:
+def forget(data: Path) -> None:
+    """Drops the images from the cache of the disk."""
+    os.sync()
+    for path in (data / "images").iterdir():
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def in_process(variant: str, data: Path, reference: Path | None, cold: bool) -> tuple[float, float]:
     """Runs a variant in a process of its own: seconds without its start, and its peak memory in bytes."""
     command = [sys.executable, __file__, "turn", variant, str(data), *([str(reference)] if reference else [])]
+    command += ["--cold"] if cold else []
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{variant}: {done.stderr[-2000:]}")
@@ -124,13 +138,16 @@ def in_process(variant: str, data: Path, reference: Path | None) -> tuple[float,
 @click.argument("variant")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("reference", type=click.Path(path_type=Path), required=False)
-def turn(variant: str, data: Path, reference: Path | None) -> None:
+@click.option("--cold", is_flag=True)
+def turn(variant: str, data: Path, reference: Path | None, cold: bool) -> None:
     """One variant, once."""
     with tempfile.TemporaryDirectory(dir=data.parent) as out:
         work = prepare(variant, data, Path(out), reference)
         os.sync()
         start = time.perf_counter()
         work()
+        if cold:
+            os.sync()
         seconds = time.perf_counter() - start
     print(f"{seconds} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}")
 
