@@ -114,6 +114,8 @@ def test_without_groundtruth_there_is_no_interval() -> None:
 
 def test_contenders_of_other_images_are_refused() -> None:
     a = finder(np.ones(3, bool))
+    with pytest.raises(ValueError, match="one contender has 3 images and the other 2"):
+        paired_interval(a, a[:2])
     with pytest.raises(ValueError, match="image 1 of one contender and 2 of the other differ"):
         paired_interval(a, [a[0], a[2], a[1]])
     other = match_images([("0", replace(TRUTH, classes=[2]), [], [], [])])

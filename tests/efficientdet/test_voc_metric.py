@@ -117,6 +117,18 @@ def test_what_belongs_to_a_difficult_object_or_a_crowd_is_left_out() -> None:
         assert list(scores.metrics.values()) == pytest.approx([1.0, 1.0])
 
 
+@pytest.mark.parametrize(("difficult", "expected"), [([1, 0], 0.0), ([0, 1], 1.0)])
+def test_of_equal_overlaps_the_first_decides(difficult: list[int], expected: float) -> None:
+    scene = ("1", Groundtruth([BOX, BOX], [1, 1], [0, 0], [100, 100], difficult), [BOX], [1], [0.9])
+    assert VocAccumulator(match_voc_images([scene])).compute().metrics["VOC_every_point"] == expected
+
+
+def test_a_part_of_a_crowd_does_not_belong_to_it() -> None:
+    truth = Groundtruth([[0, 0, 100, 100], [200, 0, 10, 10]], [1, 1], [1, 0], [10000, 100])
+    scene = ("1", truth, [BOX, [200, 0, 10, 10]], [1, 1], [0.9, 0.8])
+    assert VocAccumulator(match_voc_images([scene])).compute().metrics["VOC_every_point"] == 0.5
+
+
 def test_a_second_detection_is_wrong() -> None:
     scene = ("1", Groundtruth([BOX, [90, 90, 9, 9]], [1, 1], [0, 0], [100, 81]), [BOX, BOX], [1, 1], [0.9, 0.8])
     scores = VocAccumulator(match_voc_images([scene])).compute()
