@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_model_analysis.evaluators import metrics_validator
 
-from components.evaluator.metrics import BASELINE, CANDIDATE, eval_config
+from components.evaluator.eval_config import BASELINE, CANDIDATE, eval_config
 from efficientdet.blessing import VARIANTS, Bounds, judge
 
 # Few values, so that bounds are often met exactly; None is an AP without groundtruth.
