@@ -26,12 +26,13 @@ def eval_config(
     is what a metric without groundtruth gives.
     """
     names = [CANDIDATE, BASELINE] if with_baseline else [CANDIDATE]
+    count = tfma.MetricConfig(class_name="ExampleCount")  # by which TFMA's viewer weighs slices
     config = tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(name=name, is_baseline=name == BASELINE, model_type=tfma.TF_GENERIC) for name in names
         ],
         slicing_specs=[tfma.SlicingSpec(), *slices],
-        metrics_specs=[tfma.MetricsSpec(metrics=[metric_config(variants)])],
+        metrics_specs=[tfma.MetricsSpec(metrics=[metric_config(variants), count])],
         options=tfma.Options(include_default_metrics={"value": False}),
     )
     thresholds = config.metrics_specs[0].per_slice_thresholds  # plain thresholds would be of every slice
