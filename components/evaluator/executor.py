@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,10 +17,13 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
 from components.evaluator import extractor
-from components.evaluator.detectors import detectors
-from components.evaluator.metrics import BASELINE, CANDIDATE, IMAGES, PER_CLASS, eval_config, read_metrics
-from efficientdet.blessing import NO_CHAMPION, VARIANTS, Blessing, Bounds, Metrics, judge
-from efficientdet.bundle import TFLITE_FILE, verify_manifest
+from components.evaluator.detectors import release_detectors
+from components.evaluator.eval_config import BASELINE, CANDIDATE, eval_config
+from components.evaluator.metrics import IMAGES, PER_CLASS
+from components.evaluator.record import UNSCORED_FILE, read_unscored, record_into
+from components.evaluator.results import read_metrics
+from efficientdet.blessing import NO_CHAMPION, VARIANTS, Blessing, Bounds, Metrics, Rule, judge
+from efficientdet.bundle import TFLITE_FILE, variants, verify_manifest
 from efficientdet.coco_metric import COCO_METRICS
 from efficientdet.data import ledger
 from efficientdet.data.input_pipeline import count_records
@@ -29,6 +33,7 @@ from efficientdet.label_map import LabelMap
 from efficientdet.registry import ModelVersion, open_registry
 
 METRICS_FILE = "metrics.json"
+NAMED = 5  # images in one sentence
 
 Artifacts = dict[str, list[Artifact]]
 Found = Mapping[str, Mapping[int | None, float | None]]
@@ -48,8 +53,10 @@ class Executor(stock.Executor):
         examples = artifact_utils.get_single_instance(input_dict[keys.EXAMPLES_KEY])
         [split] = json_utils.loads(exec_properties[keys.EXAMPLE_SPLITS_KEY])
         label_map = LabelMap.load(examples.uri)
-        check_bundle(Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY])), label_map)
+        bundle = Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
+        check_bundle(bundle, label_map)
         total = count_images(examples, split)
+        evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         with TemporaryDirectory() as folder:
             champion = None
             if bounds.max_champion_drop is not None:
@@ -61,22 +68,23 @@ class Executor(stock.Executor):
             if champion:
                 check_bundle(Path(folder) / BASELINE, label_map)
                 input_dict = {**input_dict, keys.BASELINE_MODEL_KEY: [_model(Path(folder) / BASELINE)]}
-            config = eval_config(bounds, total, with_baseline=champion is not None)
+            config = eval_config(bounds, total, with_baseline=champion is not None, variants=tuple(variants(bundle)))
             analysis = {
                 keys.EVAL_CONFIG_KEY: proto_utils.proto_to_json(config),
                 keys.MODULE_PATH_KEY: extractor.__name__,
             }
             try:
-                super().Do(input_dict, output_dict, {**exec_properties, **analysis})
+                with record_into(evaluation):
+                    super().Do(input_dict, output_dict, {**exec_properties, **analysis})
             finally:
-                detectors.cache_clear()
-        evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+                release_detectors()
         found = read_metrics(evaluation)[CANDIDATE if champion else ""]
         theirs = _overall(read_metrics(evaluation)[BASELINE]) if champion else None
         images = {variant: int(found[f"{variant}/{IMAGES}"][None] or 0) for variant in VARIANTS}
         rules = judge(bounds, _overall(found), images, total, theirs, no_champion)
+        unscored = read_unscored(evaluation)
         record = Blessing(
-            rules=rules,
+            rules=tuple(_naming(unscored, rule) if rule.rule.endswith(f"_{IMAGES}") else rule for rule in rules),
             split=split,
             images_scored=min(images.values()),
             images_total=total,
@@ -129,6 +137,14 @@ def fetch_champion(exec_properties: Mapping[str, Any], destination: Path) -> Mod
             return None
         baseline = champion.version
     return registry.fetch(settings["name"], baseline, destination)
+
+
+def _naming(unscored: Mapping[str, str], rule: Rule) -> Rule:
+    """The rule with the images that could not be scored in its sentence."""
+    named = [f"{image_id} ({reason})" for image_id, reason in list(unscored.items())[:NAMED]]
+    more = [f"{len(unscored) - NAMED} more in {UNSCORED_FILE}"] if len(unscored) > NAMED else []
+    listed = f"; not scored: {', '.join([*named, *more])}" if unscored else ""
+    return replace(rule, sentence=rule.sentence + listed)
 
 
 def _model(folder: Path) -> Artifact:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
+from efficientdet.bundle import SAVED_MODEL_FOLDER, write_manifest
 from efficientdet.config import Config
 from efficientdet.data import ledger
 from efficientdet.data.example import AnnotatedImage, to_example
@@ -67,24 +67,27 @@ class RectangleDetector(tf.Module):
         }
 
 
-def write_bundle(folder: Path, shift: float, int8_shift: float, label_map: LabelMap = LABELS) -> Path:
-    """A whole bundle whose SavedModel and TFLite report boxes so many pixels too low."""
+def write_bundle(
+    folder: Path, shift: float, int8_shift: float, label_map: LabelMap = LABELS, more: Mapping[str, float] | None = None
+) -> Path:
+    """A whole bundle whose SavedModel and TFLite report boxes so many pixels too low; `more` such files by variant."""
     config = Config().override(f"model.image_size={SIZE},nms.max_detections={SLOTS}").to_yaml()
     saved = RectangleDetector(shift)
     tf.saved_model.save(saved, str(folder / SAVED_MODEL_FOLDER), signatures={"serving_default": saved.serve})
-    lite = RectangleDetector(int8_shift)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([lite.serve_tflite.get_concrete_function()], lite)
-    (folder / TFLITE_FILE).write_bytes(converter.convert())
-    with zipfile.ZipFile(folder / TFLITE_FILE, "a") as packed:
-        packed.writestr("config.yaml", config)
-        packed.writestr("label_map.json", label_map.to_json())
+    for name, lower in ({"int8": int8_shift} | dict(more or {})).items():
+        lite = RectangleDetector(lower)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([lite.serve_tflite.get_concrete_function()], lite)
+        (folder / f"model_{name}.tflite").write_bytes(converter.convert())
+        with zipfile.ZipFile(folder / f"model_{name}.tflite", "a") as packed:
+            packed.writestr("config.yaml", config)
+            packed.writestr("label_map.json", label_map.to_json())
     (folder / "config.yaml").write_text(config)
     (folder / "label_map.json").write_text(label_map.to_json())
     write_manifest(folder)
     return folder
 
 
-def picture(rng: np.random.Generator, classes: list[int], name: str) -> AnnotatedImage:
+def picture(rng: np.random.Generator, classes: list[int], name: str, group: str | None = None) -> AnnotatedImage:
     """One rectangle of each class, on black."""
     pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
     boxes = []
@@ -107,21 +110,32 @@ def picture(rng: np.random.Generator, classes: list[int], name: str) -> Annotate
         is_crowd=np.zeros(len(classes), bool),
         area=(corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1]),
         difficult=np.zeros(len(classes), bool),
+        group=group,
     )
 
 
-def write_examples(folder: Path, class_lists: list[list[int]]) -> Path:
-    """An Examples artifact's folder with one gzip shard in Split-eval, label map and ledger."""
+def write_examples(folder: Path, class_lists: list[list[int]], shards: int = 1) -> Path:
+    """An Examples artifact's folder with gzip shards in Split-eval, label map and ledger; every third image is dark."""
     rng = np.random.default_rng(7)
-    shard = folder / "Split-eval" / "data_tfrecord-00000-of-00001.gz"
-    shard.parent.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(shard), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-        for i, classes in enumerate(class_lists):
-            writer.write(to_example(picture(rng, classes, f"{i}"), LABELS).SerializeToString())
+    records = [
+        to_example(picture(rng, classes, f"{i}", "light" if i % 3 else "dark"), LABELS).SerializeToString()
+        for i, classes in enumerate(class_lists)
+    ]
+    write_records(folder, records, shards)
     (folder / "label_map.json").write_text(LABELS.to_json())
     counted = ledger.Ledger(images=ledger.Count(read=len(class_lists), kept=len(class_lists)))
     (folder / ledger.FILE_NAME).write_text(ledger.to_json({"eval": counted}))
     return folder
+
+
+def write_records(folder: Path, records: Sequence[bytes], shards: int = 1) -> None:
+    """The shards of Split-eval."""
+    (folder / "Split-eval").mkdir(parents=True)
+    for shard in range(shards):
+        path = folder / "Split-eval" / f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz"
+        with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for record in records[shard::shards]:
+                writer.write(record)
 
 
 @pytest.fixture(scope="session")
@@ -148,3 +162,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[shift, int8_shift]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def three_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with one file more than the usual two; `float`, `float16`, `int8` are 1, 3 and 2 pixels off."""
+    return write_bundle(tmp_path_factory.mktemp("three"), 1, 2, more={"float16": 3})
