@@ -6,11 +6,19 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from efficientdet.coco_metric import Groundtruth
+from efficientdet.label_map import LabelMap
+from efficientdet.report.study import Study, study
+from efficientdet.scored_image import Found, ScoredImage
+
+Box = tuple[float, float, float, float]
 
 
 class Browser:
@@ -106,3 +114,67 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     browser = Browser(program, tmp_path_factory.mktemp("chromium"))
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="session")
+def scene() -> Callable[..., ScoredImage]:
+    """Makes an image of 100x200 pixels of (class, box) and, by contender, of (class, box, score)."""
+
+    def make(image_id: str, truth: list = (), crowds: list = (), **found: list[tuple[int, Box, float]]) -> ScoredImage:
+        annotations = [*truth, *crowds]
+        boxes = np.array([box for _, box in annotations], float).reshape(-1, 4)
+        is_crowd = np.arange(len(annotations)) >= len(truth)
+        classes = np.array([class_id for class_id, _ in annotations], np.int32)
+        groundtruth = Groundtruth(boxes, classes, is_crowd, boxes[:, 2] * boxes[:, 3])
+        return ScoredImage(image_id, 100, 200, groundtruth, {name: _found(listed) for name, listed in found.items()})
+
+    return make
+
+
+def _found(listed: list[tuple[int, Box, float]]) -> Found:
+    ordered = sorted(listed, key=lambda one: -one[2])
+    classes, boxes, scores = zip(*ordered, strict=True) if ordered else ((), (), ())
+    return Found(np.array(boxes, float).reshape(-1, 4), np.array(classes, np.int32), np.array(scores, float))
+
+
+@pytest.fixture(scope="session")
+def random_images() -> Callable[..., list[ScoredImage]]:
+    """Makes images with crowds, ties in score and overlap, near misses, wrong classes, and empty images."""
+
+    def make(
+        seed: int, images: int = 6, classes: int = 3, most: int = 12, names: tuple = ("float",)
+    ) -> list[ScoredImage]:
+        rng = np.random.default_rng(seed)
+        return [_random_image(rng, str(7 * i + 1), classes, most, names) for i in rng.permutation(images)]
+
+    return make
+
+
+def _random_image(rng: np.random.Generator, image_id: str, classes: int, most: int, names: tuple) -> ScoredImage:
+    n = int(rng.integers(0, 6))
+    truth = np.round(rng.uniform(1, 90, (n, 4)) / 4) * 4 + 4
+    truth_classes = rng.integers(1, classes + 1, n).astype(np.int32)
+    groundtruth = Groundtruth(truth, truth_classes, rng.random(n) < 0.15, truth[:, 2] * truth[:, 3])
+    found = {}
+    for name in names:
+        m = int(rng.integers(0, most))
+        near = (rng.random(m) < 0.8) & (n > 0)
+        picked = rng.integers(0, max(n, 1), m)
+        boxes, labels = rng.uniform(1, 90, (m, 4)), rng.integers(1, classes + 1, m)
+        if n:
+            boxes = np.where(near[:, None], truth[picked] + np.round(rng.normal(0, 6, (m, 4))), boxes)
+            labels = np.where(near & (rng.random(m) < 0.75), truth_classes[picked], labels)
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], 1)
+        scores = -np.sort(-np.round(rng.random(m), 1))
+        found[name] = Found(boxes, labels.astype(np.int32), scores)
+    return ScoredImage(image_id, 180, 200, groundtruth, found)
+
+
+@pytest.fixture(scope="session")
+def look() -> Callable[..., Study]:
+    """Studies images, whose classes are `class 1`, `class 2` and so on unless they are named."""
+
+    def make(images: list[ScoredImage], names: list[str] | None = None) -> Study:
+        return study(images, LabelMap.from_names(names or [f"class {i}" for i in range(1, 4)]))
+
+    return make
