@@ -24,11 +24,15 @@ class Confusion:
 
     def largest(self, most: int) -> list[tuple[int, int, int]]:
         """Up to `most` (row, column, count) of two different classes, the largest counts first."""
-        counts = self.counts[:-1, :-1].copy()
-        np.fill_diagonal(counts, 0)
-        order = np.argsort(-counts, axis=None, kind="stable")[: min(most, int((counts > 0).sum()))]
-        rows, columns = np.unravel_index(order, counts.shape)
-        return [(int(r), int(c), int(counts[r, c])) for r, c in zip(rows, columns, strict=True)]
+        between = self.counts[:-1, :-1].copy()
+        np.fill_diagonal(between, 0)
+        return sorted(Confusion(self.classes, between).cells(most), key=lambda cell: -cell[2])
+
+    def cells(self, most: int) -> list[tuple[int, int, int]]:
+        """The `most` (row, column, count) of largest count, row by row; none without a count."""
+        rows, columns = self.counts.nonzero()
+        chosen = np.sort(np.argsort(-self.counts[rows, columns], kind="stable")[:most])
+        return [(int(r), int(c), int(self.counts[r, c])) for r, c in zip(rows[chosen], columns[chosen], strict=True)]
 
     def busiest(self, most: int) -> Confusion:
         """The part of it that is about the `most` classes with most errors, in the old order."""

@@ -53,6 +53,19 @@ class Figure:
     caption: tuple[str, ...]
 
 
+def figure(study: Study, image: int, region: Region, marks: Iterable[Mark], caption: Iterable[str]) -> Figure:
+    """A figure with the marks that are to be seen in it, the uppermost if there are more than a figure shows."""
+    seen = [mark for mark in marks if _meets(mark.box, region)]
+    return Figure(image, region, tuple(seen[max(len(seen) - study.limits.marks, 0) :]), tuple(caption))
+
+
+def _meets(box: Box, region: Region) -> bool:
+    """Whether the two share a point; never so for a box that is not finite."""
+    x, y, width, height = box
+    inside = x <= region.x + region.width and y <= region.y + region.height and np.isfinite(box).all()
+    return bool(inside and x + width >= region.x and y + height >= region.y)
+
+
 def whole(study: Study, image: int) -> Region:
     """All of an image."""
     height, width = study.split.sizes[image].tolist()

@@ -18,6 +18,7 @@ from efficientdet.report.figure import (
     context_marks,
     detection_mark,
     detection_marks,
+    figure,
     whole,
 )
 from efficientdet.report.study import Contender, Study
@@ -89,7 +90,7 @@ def _images(study: Study, contender: Contender, badness: NDArray, most: int) -> 
             break
         marks = annotation_marks(study, contender, image) + detection_marks(study, contender, image)
         counts = f"missed {missed[image]}, false {false[image]}, found {right[image]}"
-        figures.append(Figure(image, whole(study, image), tuple(marks), (study.split.image_ids[image], counts)))
+        figures.append(figure(study, image, whole(study, image), marks, (study.split.image_ids[image], counts)))
     return figures
 
 
@@ -108,7 +109,7 @@ def _of_kind(study: Study, contender: Contender, kind: int) -> Gallery:
             boxes.append(truths.boxes_xywh[target])
             marks.append(annotation_mark(study, contender, target)._replace(labelled=False))
             caption.append(f"object: {study.name(int(truths.classes[target]))}")
-        figures.append(Figure(image, close_up(study, image, boxes), (*marks, mark), tuple(caption)))
+        figures.append(figure(study, image, close_up(study, image, boxes), (*marks, mark), caption))
     return Gallery(f"Errors of kind {KINDS[kind]}", f"Highest scores first: {MEANINGS[kind]}.", figures)
 
 
@@ -122,7 +123,7 @@ def _missed(study: Study, contender: Contender) -> Gallery:
         image, mark = int(truths.image[row]), annotation_mark(study, contender, row)
         marks = (*context_marks(study, image, [row]), mark)
         caption = (study.split.image_ids[image], mark.label)
-        figures.append(Figure(image, close_up(study, image, [truths.boxes_xywh[row]]), marks, caption))
+        figures.append(figure(study, image, close_up(study, image, [truths.boxes_xywh[row]]), marks, caption))
     return Gallery(f"Errors of kind {KINDS[MISSED]}", f"Largest first: {MEANINGS[MISSED]}.", figures)
 
 

@@ -17,9 +17,9 @@ class Html(str):
     """Text that is HTML; only the functions of this module make it."""
 
 
-def text(value: object) -> Html:
+def text(value: object, limit: int = LONGEST_TEXT) -> Html:
     """A text or number as HTML that shows it on one line; what cannot be printed stands as escapes."""
-    return value if isinstance(value, Html) else Html(escape(printable(str(value), LONGEST_TEXT)))
+    return value if isinstance(value, Html) else Html(escape(printable(str(value), limit)))
 
 
 def join(*children: Any) -> Html:

@@ -10,12 +10,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const rising = head.getAttribute("aria-sort") === "descending" || (!head.ariaSort && !head.classList.contains("n"));
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-      const key = (row) => row.cells[column].dataset.v ?? row.cells[column].textContent;
+      const key = (row) => row.cells[column].textContent;
       const compare = (a, b) => {
-        const [x, y] = [key(a), key(b)];
-        if (x === "" || y === "") return (x === "") - (y === ""); // what has no number is always last
-        const order = head.classList.contains("n") ? x - y : x.localeCompare(y);
-        return rising ? order : -order;
+        if (!head.classList.contains("n")) return key(a).localeCompare(key(b)) * (rising ? 1 : -1);
+        const [x, y] = [parseFloat(key(a)), parseFloat(key(b))];
+        if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y); // what has no number is always last
+        return rising ? x - y : y - x;
       };
       table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
     };

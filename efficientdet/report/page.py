@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -32,6 +33,8 @@ FILE_NAME = "report.html"
 MOST_BYTES = 10_000_000
 PICTURE_BYTES = 6_000_000
 """For all pictures together, where the rest of the page leaves as much."""
+RESERVE = 100_000
+"""For the page's style and script, and what is around the pictures."""
 NAVIGATION = {
     "rules": "Rules",
     "scores": "Scores",
@@ -75,8 +78,12 @@ def write_report(
       `best_threshold.best_thresholds` gives it.
     """
     subject = study(images, label_map)
-    body, figures = _body(subject, blessing, ledger or {}, title)
-    room = MOST_BYTES - len(body.encode()) - 100 * len(figures) - 100_000
+    while True:
+        body, figures = _body(subject, blessing, ledger or {}, title)
+        room = MOST_BYTES - RESERVE - len(body.encode())
+        if room > 0 or not subject.limits.rows:
+            break
+        subject = replace(subject, limits=subject.limits.halved())
     taken = take_pictures(subject, figures, pictures, min(PICTURE_BYTES, room))
     _write(Path(path), _document(title, join(body, sheet(taken))))
     return {

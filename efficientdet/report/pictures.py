@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 from PIL import Image
 
 from efficientdet.data.image_file import MOST_PIXELS
@@ -59,7 +60,7 @@ def _cut(study: Study, encoded: bytes, views: Sequence[View]) -> dict[View, Imag
         image = Image.open(io.BytesIO(encoded))
         if image.width * image.height > MOST_PIXELS:
             return {}
-        picture = image.convert("RGB")
+        picture = _eight_bits(image).convert("RGB")
     except Exception:  # Decoders raise any type on damaged bytes.
         return {}
     taken = {}
@@ -75,10 +76,15 @@ def _cut(study: Study, encoded: bytes, views: Sequence[View]) -> dict[View, Imag
     return taken
 
 
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A greyscale picture of 16 bits by its upper eight, and any other as it is."""
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I") else image
+
+
 def _within(pictures: dict[View, Image.Image], budget: int) -> dict[View, str]:
     """The pictures as JPEG, all made smaller alike until they fit; none where even the smallest do not."""
     scale = 1.0
-    while scale >= LEAST_SCALE:
+    while pictures and scale >= LEAST_SCALE:
         encoded = {view: _jpeg(picture, scale) for view, picture in pictures.items()}
         size = sum(map(len, encoded.values()))
         if size <= budget:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ from efficientdet.coco_metric import CocoAccumulator, CocoScores, Groundtruth, m
 from efficientdet.errors import printable
 from efficientdet.label_map import LabelMap
 from efficientdet.report.error_kinds import Diagnosis, diagnose
+from efficientdet.report.limits import Limits
 from efficientdet.scored_image import ScoredImage
 from efficientdet.scored_split import Detected, ScoredSplit, gather
 
@@ -51,11 +52,12 @@ class Contender:
 
 @dataclass(frozen=True)
 class Study:
-    """A split and its contenders, the first of which is the one that galleries show."""
+    """A split and its contenders, the first of which is the one that galleries show; and how much is shown of it."""
 
     split: ScoredSplit
     label_map: LabelMap
     contenders: list[Contender]
+    limits: Limits = field(default_factory=Limits)
 
     @cached_property
     def objects(self) -> NDArray[np.bool_]:
@@ -67,6 +69,18 @@ class Study:
         """How many objects each class has that has any, in order of the class ids."""
         classes, counts = np.unique(self.split.truths.classes[self.objects], return_counts=True)
         return dict(zip(classes.tolist(), counts.tolist(), strict=True))
+
+    @cached_property
+    def shown_classes(self) -> set[int]:
+        """The classes with most objects, as many as a table has rows."""
+        most_first = sorted(self.positives, key=lambda class_id: -self.positives[class_id])
+        return set(most_first[: self.limits.rows])
+
+    def left_out(self, shown: int, of: int) -> str:
+        """A sentence about the classes of a table that are not in it."""
+        return (
+            f" Shown are the {shown} classes with most objects; {of - shown} others are left out." if of > shown else ""
+        )
 
     @cached_property
     def _names(self) -> dict[int, str]:

@@ -12,7 +12,7 @@ ABSENT = "n/a"
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a cell: as it is shown, and as it is sorted; None is shown as ABSENT and sorted last.
+    """A number in a cell; None is shown as ABSENT and sorted last.
 
     note: what follows it in small print. bar: whether its part of 1 is drawn behind it.
     """
@@ -25,10 +25,9 @@ class Number:
     def cell(self) -> Html:
         """The element."""
         if self.value is None:
-            return tag("td", tag("span", ABSENT, class_="soft"), self.note, class_="n", data_v="")
+            return tag("td", tag("span", ABSENT, class_="soft"), self.note)
         style = f"--v:{100 * min(max(self.value, 0), 1):.1f}%" if self.bar else None
-        shown = f"{self.value:.{self.digits}f}"
-        return tag("td", shown, self.note, class_="n bar" if self.bar else "n", data_v=f"{self.value:.6g}", style=style)
+        return tag("td", f"{self.value:.{self.digits}f}", self.note, class_="bar" if self.bar else None, style=style)
 
 
 def count(value: int) -> Number:
@@ -70,5 +69,5 @@ def table(
 
 def _cells(row: Sequence[object]) -> Html:
     first, *rest = row
-    cells = (cell.cell() if isinstance(cell, Number) else tag("td", cell) for cell in rest)
+    cells = (cell.cell() if isinstance(cell, Number) else tag("td", cell, class_="t") for cell in rest)
     return join(tag("th", first, scope="row"), cells)

@@ -19,8 +19,6 @@ COLUMNS = {
 }
 OVERVIEW = 4
 """Worst and best classes that are shown at once."""
-MOST_WORST, MOST_BEST = 100, 20
-"""Classes that have curves at all, so that a page of a thousand stays light."""
 
 ByClass = dict[int, Curves]
 
@@ -83,10 +81,11 @@ def _first(study: Study, every: dict[str, ByClass], class_id: int) -> Html:
 
 
 def _folds(study: Study, every: dict[str, ByClass], ranked: list[int]) -> Html:
-    shown = ranked if len(ranked) <= MOST_WORST + MOST_BEST else ranked[:MOST_WORST] + ranked[-MOST_BEST:]
-    said = f"Each of the {len(ranked)} classes, the worst first"
-    if len(shown) < len(ranked):
-        said = f"The {MOST_WORST} worst and {MOST_BEST} best of {len(ranked)} classes, the worst first"
+    best = study.limits.curves // 6
+    worst = study.limits.curves - best
+    shown, said = ranked, f"Each of the {len(ranked)} classes, the worst first"
+    if len(ranked) > worst + best:
+        shown, said = ranked[:worst] + ranked[-best:], f"The {worst} worst and {best} best of {len(ranked)} classes"
     first = every[study.contenders[0].name]
     folds = (
         _fold(study, {name: c[class_id] for name, c in every.items()}, class_id, _facts(study, first, class_id))

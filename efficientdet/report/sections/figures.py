@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -65,7 +64,7 @@ def sheet(pictures: Mapping[View, str]) -> Html:
             preserveAspectRatio="none",
             href=f"data:image/jpeg;base64,{jpeg}",
         )
-        for view, jpeg in pictures.items()
+        for view, jpeg in sorted(pictures.items())
     )
     return tag("svg", tag("defs", images), class_="sheet", aria_hidden="true")
 
@@ -83,9 +82,7 @@ def _figure(figure: Figure, frame: Frame) -> Html:
     return tag("figure", drawn, caption)
 
 
-def _box(mark: Mark) -> Html | None:
-    if not all(map(math.isfinite, mark.box)):
-        return None
+def _box(mark: Mark) -> Html:
     place = dict(zip(("x", "y", "width", "height"), (round(value, 1) for value in mark.box), strict=True))
     halo, box = tag("rect", **place, class_="halo"), tag("rect", **place)
     return tag("g", tag("title", mark.label), halo, box, class_=f"mark {mark.kind}")
@@ -97,7 +94,7 @@ def _labels(figure: Figure, size: float) -> list[Html]:
     taken: list[tuple[float, float, float]] = []
     labels = []
     for mark in reversed(figure.marks):
-        if not mark.labelled or not all(map(math.isfinite, mark.box)):
+        if not mark.labelled:
             continue
         length = LETTER * size * len(mark.label)
         x, y = max(mark.box[0], region.x), max(mark.box[1], region.y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from efficientdet.report.figure import FALSE, MISSED, Figure, Mark, close_up, context_marks
+from efficientdet.report.figure import FALSE, MISSED, Figure, Mark, close_up, context_marks, figure
 from efficientdet.report.label_errors import MEANINGS, Suspect
 from efficientdet.report.markup import Html, join, tag
 from efficientdet.report.sections.figures import figures
@@ -62,7 +62,7 @@ def _figure(study: Study, rank: int, suspect: Suspect) -> Figure:
         if len(study.contenders) > 1:
             said += f", seen by {suspect.witnesses} of {len(study.contenders)}"
     caption = (f"{rank}. {study.split.image_ids[suspect.image]}", said)
-    return Figure(suspect.image, close_up(study, suspect.image, boxes), tuple(marks), caption)
+    return figure(study, suspect.image, close_up(study, suspect.image, boxes), marks, caption)
 
 
 def _names(study: Study, suspect: Suspect) -> tuple[str, str]:

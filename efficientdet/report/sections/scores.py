@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from efficientdet.coco_metric import COCO_METRICS
-from efficientdet.report.markup import Html, join, tag
+from efficientdet.report.markup import Html, join, tag, text
 from efficientdet.report.panels import panels
 from efficientdet.report.study import Contender, Study
 from efficientdet.report.table import Number, count, difference, table
@@ -72,6 +72,7 @@ def classes(study: Study) -> Html:
             ),
         ]
         for class_id, positives in study.positives.items()
+        if class_id in study.shown_classes
     ]
     header = ["class", "objects", *(f"AP {contender.name}" for contender in study.contenders)]
     every = tag(
@@ -79,6 +80,7 @@ def classes(study: Study) -> Html:
     )
     return join(
         tag("h2", "Classes", id="classes"),
+        tag("p", "AP of each class.", study.left_out(len(rows), len(study.positives))),
         table(header, rows, sortable=True, tall=len(rows) > TALL) if rows else tag("p", "The split holds no object."),
         _absent(study),
         every if rows else None,
@@ -92,6 +94,7 @@ def _twelve(study: Study, contender: Contender) -> Html:
             *(Number(contender.scores.per_class.get(class_id, {}).get(name)) for name in COCO_METRICS),
         ]
         for class_id in study.positives
+        if class_id in study.shown_classes
     ]
     return table(["class", *COCO_METRICS], rows, sortable=True, tall=len(rows) > TALL)
 
@@ -101,7 +104,9 @@ def _absent(study: Study) -> Html | None:
     if not names:
         return None
     said = f"{len(names)} of {len(study.label_map)} classes have no object in the split, and so no number: "
-    return tag("p", said, ", ".join(names), ".", class_="soft")
+    rest = len(names) - study.limits.names
+    listed = ", ".join(names[: study.limits.names]) + (f" and {rest} others" if rest > 0 else "")
+    return tag("p", said, text(listed, limit=len(listed)), ".", class_="soft")
 
 
 def _ap(contender: Contender, class_id: int) -> float | None:

@@ -36,11 +36,15 @@ def _points(study: Study, contender: Contender) -> Html:
     if not points:
         return tag("p", "There is neither an object nor a believed detection.")
     header = ["class", "objects", "threshold", "precision", "recall", "F1", "found", "false", "missed"]
-    rows = [[study.name(class_id), *_point(point)] for class_id, point in points.items()]
+    shown = sorted(sorted(points, key=lambda class_id: -points[class_id].positives)[: study.limits.rows])
+    rows = [[study.name(class_id), *_point(points[class_id])] for class_id in shown]
     sums = (sum(getattr(p, name) for p in points.values()) for name in ("true", "false", "positives"))
     total = ["all", *_point(WorkingPoint(0.0, *sums))]
     total[2] = ""
-    return table(header, rows, total, sortable=True, tall=len(rows) > TALL)
+    left_out = study.left_out(len(rows), len(points))
+    return join(
+        tag("p", left_out) if left_out else None, table(header, rows, total, sortable=True, tall=len(rows) > TALL)
+    )
 
 
 def _point(point: WorkingPoint) -> list[object]:
@@ -92,11 +96,10 @@ def _drawn(study: Study, matrix: Confusion) -> Html:
         turned = f"translate({middle + 4} -6) rotate(-90)"
         parts.append(tag("text", _short(column), transform=turned, class_="name"))
     totals = matrix.counts.sum(axis=1)
-    for i, j in zip(*(axis.tolist() for axis in matrix.counts.nonzero()), strict=True):
-        number = int(matrix.counts[i, j])
+    for i, j, number in matrix.cells(study.limits.cells):
         strength = 0.12 + 0.88 * number / int(totals[i])
         place = {"x": side * j + 0.5, "y": side * i + 0.5, "width": side - 1, "height": side - 1}
-        title = tag("title", f"{rows[i]} → {columns[j]}: {number} of {totals[i]}")
+        title = tag("title", f"{_short(rows[i])} → {_short(columns[j])}: {number} of {totals[i]}")
         kind = "right" if i == j else "wrong"
         parts.append(tag("rect", title, **place, fill_opacity=f"{strength:.2f}", class_=kind))
         if numbered:

@@ -20,7 +20,7 @@ def verdict(study: Study, blessing: Blessing | None, title: str) -> Html:
         tag("p", badge(blessing.outcome), " ", _ships(blessing), class_="verdict") if blessing else None,
         tag("p", _subject(study, blessing), class_="soft"),
         _tiles(study),
-        _rules(blessing) if blessing else None,
+        _rules(study, blessing) if blessing else None,
     )
 
 
@@ -53,9 +53,12 @@ def _tiles(study: Study) -> Html | None:
     return tag("div", tiles, class_="tiles")
 
 
-def _rules(blessing: Blessing) -> Html:
+def _rules(study: Study, blessing: Blessing) -> Html:
     worst_first = sorted(blessing.rules, key=lambda rule: ORDER.get(rule.outcome, 1))
-    return join(tag("h2", "Rules", id="rules"), tag("ul", map(_rule, worst_first), class_="rules"))
+    most = study.limits.rows
+    more = f"{len(worst_first) - most} more rules, none of them worse." if len(worst_first) > most else None
+    rules = tag("ul", map(_rule, worst_first[:most]), class_="rules")
+    return join(tag("h2", "Rules", id="rules"), rules, tag("p", more) if more else None)
 
 
 def _rule(rule: Rule) -> Html:
