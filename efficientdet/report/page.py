@@ -18,8 +18,9 @@ from efficientdet.report.gallery import galleries
 from efficientdet.report.label_errors import suspects
 from efficientdet.report.markup import Html, join, tag, verbatim
 from efficientdet.report.pictures import take_pictures
+from efficientdet.report.sections.calibration import calibration
 from efficientdet.report.sections.curves import curves
-from efficientdet.report.sections.errors import calibration, error_kinds
+from efficientdet.report.sections.errors import error_kinds
 from efficientdet.report.sections.figures import gallery_html, key, sheet
 from efficientdet.report.sections.label_errors import label_errors, suspect_figures
 from efficientdet.report.sections.ledger import data_ledger

@@ -61,16 +61,17 @@ def _facts(study: Study, by_class: ByClass, class_id: int) -> str:
 
 
 def _overview(study: Study, every: dict[str, ByClass], ranked: list[int]) -> Html:
-    worst, best = ranked[:OVERVIEW], ranked[OVERVIEW:][-OVERVIEW:][::-1]
-    parts = []
-    for title, chosen in (
-        ("Worst classes", worst),
-        ("Best classes", best),
-    ):
-        if chosen:
-            charts = (_first(study, every, class_id) for class_id in chosen)
-            parts.append(join(tag("h3", f"{title}: precision over recall"), tag("div", charts, class_="charts")))
-    return join(parts)
+    groups = {"Worst classes": ranked[:OVERVIEW], "Best classes": ranked[-OVERVIEW:][::-1]}
+    if len(ranked) <= 2 * OVERVIEW:
+        groups = {"Each class, the worst first": ranked}
+    return join(
+        (tag("h3", f"{title}: precision over recall"), tag("div", _charts(study, every, chosen), class_="charts"))
+        for title, chosen in groups.items()
+    )
+
+
+def _charts(study: Study, every: dict[str, ByClass], chosen: list[int]) -> list[Html]:
+    return [_first(study, every, class_id) for class_id in chosen]
 
 
 def _first(study: Study, every: dict[str, ByClass], class_id: int) -> Html:
@@ -85,7 +86,10 @@ def _folds(study: Study, every: dict[str, ByClass], ranked: list[int]) -> Html:
     worst = study.limits.curves - best
     shown, said = ranked, f"Each of the {len(ranked)} classes, the worst first"
     if len(ranked) > worst + best:
-        shown, said = ranked[:worst] + ranked[-best:], f"The {worst} worst and {best} best of {len(ranked)} classes"
+        shown, said = (
+            ranked[:worst] + ranked[len(ranked) - best :],
+            f"The {worst} worst and {best} best of {len(ranked)} classes",
+        )
     first = every[study.contenders[0].name]
     folds = (
         _fold(study, {name: c[class_id] for name, c in every.items()}, class_id, _facts(study, first, class_id))

@@ -75,7 +75,7 @@ def _figure(figure: Figure, frame: Frame) -> Html:
     view = f"{region.x} {region.y} {region.width} {region.height}"
     size = round(frame.letters * max(region.width / frame.width, region.height / frame.height), 1)
     picture = tag("use", href=f"#{_name((figure.image, region))}")
-    labels = tag("g", _labels(figure, size), font_size=size, stroke_width=round(size / 5, 1), class_="labels")
+    labels = tag("g", _labels(figure, size), font_size=size, stroke_width=round(size / 6, 1), class_="labels")
     inside = tag("svg", picture, map(_box, figure.marks), labels, **_place(region), viewBox=view)
     drawn = tag("svg", inside, viewBox=view, role="img", aria_label="; ".join(figure.caption))
     caption = tag("figcaption", tag("b", first), "".join(f" · {line}" for line in rest))

@@ -137,11 +137,14 @@ class Browser:
         return [one["request"]["url"] for one in sent if not one["request"]["url"].startswith("data:")]
 
     def close(self) -> None:
-        """Ends the program."""
-        self._process.kill()
-        self._process.wait()
+        """Ends the program, as it does by itself when nobody speaks to it any more."""
         self._send.close()
         self._receive.close()
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:

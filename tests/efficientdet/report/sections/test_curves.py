@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+from efficientdet.report.limits import Limits
 from efficientdet.report.sections.curves import curves
 
 A, B = (0, 0, 40, 40), (100, 40, 40, 40)
@@ -22,6 +25,16 @@ def test_of_equally_bad_classes_the_one_with_more_objects_is_worse(scene, look, 
         "class 2",
         "class 1",
     ]
+
+
+def test_of_many_classes_the_worst_and_the_best_at_once(scene, look, read) -> None:
+    truth = [(class_id, A) for class_id in range(1, 11)]
+    study = look([scene("1", truth, float=[(3, A, 0.9)])], names=[f"c{i}" for i in range(1, 11)])
+    page = read(curves(study))
+    assert page.tags.count("figure") == 4 + 8 + 10 * 4
+    assert page.text.index("Best classes") < page.text.index("c3AP50 1.000, 1 object")
+    none = read(curves(replace(study, limits=Limits(curves=0))))
+    assert none.tags.count("figure") == 4 + 8
 
 
 def test_of_a_thousand_classes_only_some(scene, look, read) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from efficientdet.report.error_kinds import CLASSIFICATION, DUPLICATE, LOCALISATION, MISSED
-from efficientdet.report.sections.errors import calibration, error_counts, error_kinds
+from efficientdet.report.sections.errors import error_counts, error_kinds
 
 A, B, FAR = (0, 0, 40, 40), (100, 40, 40, 40), (150, 0, 10, 10)
 B_SHIFTED = (120, 40, 40, 40)
@@ -27,14 +27,6 @@ def test_counts_are_those_of_the_table(scene, look) -> None:
     assert (counts[DUPLICATE], counts[CLASSIFICATION]) == (1, 1)
     assert counts[LOCALISATION] == 0, "its score is below the threshold"
     assert counts[MISSED] == 1, "and so its object is missed there"
-
-
-def test_calibration_of_each_contender(scene, look, read) -> None:
-    page = read(calibration(look([scene("1", [(1, A)], float=[(1, A, 0.75)], int8=[])])))
-    assert "float ECE 0.250" in page.text
-    assert "int8 ECE n/a" in page.text
-    assert page.tables[0][8] == ["0.7 to 0.8", "1", "0.750", "1.000"]
-    assert "1 detections: score 0.750, precision 1.000" in page.text
 
 
 def test_without_objects(scene, look, read) -> None:
