@@ -100,7 +100,7 @@ def test_names_of_strangers_are_only_text(check, browser, scene) -> None:
     }
     images = [scene(name, [(1, A), (4, B), (5, FAR)], **found) for name in HOSTILE]
     finding = Finding(*HOSTILE[:4])
-    rules = (Rule(HOSTILE[0], 0.1, 0.2, "FAILED", HOSTILE[1]), Rule(HOSTILE[2], None, None, "SKIPPED", HOSTILE[3]))
+    rules = (Rule(HOSTILE[0], 0.1, 0.2, "FAILED", HOSTILE[1]), Rule(HOSTILE[2], None, None, "SKIPPED", HOSTILE[4]))
     blessing = Blessing(rules=rules, split=HOSTILE[2], images_scored=6, images_total=6, metrics={}, champion=HOSTILE[0])
     check(
         images,
