@@ -18,8 +18,10 @@ from tfx.utils import json_utils, proto_utils
 from components.evaluator import extractor
 from components.evaluator.detectors import detectors
 from components.evaluator.metrics import BASELINE, CANDIDATE, IMAGES, PER_CLASS, eval_config, read_metrics
-from efficientdet.blessing import NO_CHAMPION, VARIANTS, Blessing, Bounds, Metrics, judge
-from efficientdet.bundle import TFLITE_FILE, verify_manifest
+from components.evaluator.thresholds import kept, set_thresholds
+from efficientdet.blessing import VARIANTS, Blessing, Bounds, Champion, Evidence, Metrics, judge
+from efficientdet.blessing.evidence import Interval
+from efficientdet.bundle import TFLITE_FILE, variants, verify_manifest
 from efficientdet.coco_metric import COCO_METRICS
 from efficientdet.data import ledger
 from efficientdet.data.input_pipeline import count_records
@@ -48,20 +50,21 @@ class Executor(stock.Executor):
         examples = artifact_utils.get_single_instance(input_dict[keys.EXAMPLES_KEY])
         [split] = json_utils.loads(exec_properties[keys.EXAMPLE_SPLITS_KEY])
         label_map = LabelMap.load(examples.uri)
-        check_bundle(Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY])), label_map)
+        bundle = Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
+        check_bundle(bundle, label_map)
         total = count_images(examples, split)
+        files = list(variants(bundle))
         with TemporaryDirectory() as folder:
-            champion = None
-            if bounds.max_champion_drop is not None:
-                champion = fetch_champion(exec_properties, Path(folder) / BASELINE)
-            no_champion = NO_CHAMPION
-            if champion and LabelMap.load(Path(folder) / BASELINE).hash != label_map.hash:
-                no_champion = f"the champion {champion} was trained on other classes, so nothing can be compared"
-                champion = None
-            if champion:
-                check_bundle(Path(folder) / BASELINE, label_map)
-                input_dict = {**input_dict, keys.BASELINE_MODEL_KEY: [_model(Path(folder) / BASELINE)]}
-            config = eval_config(bounds, total, with_baseline=champion is not None)
+            place = Path(folder) / BASELINE
+            version = fetch_champion(exec_properties, place) if bounds.max_champion_drop is not None else None
+            other_classes = version is not None and LabelMap.load(place).hash != label_map.hash
+            compared = version is not None and not other_classes
+            if compared:
+                check_bundle(place, label_map)
+                input_dict = {**input_dict, keys.BASELINE_MODEL_KEY: [_model(place)]}
+            common = [name for name in files if name in variants(place)] if compared else []
+            config = eval_config(with_baseline=compared)
+            set_thresholds(config, bounds, total, files, common if bounds.on_changed_split == "compare" else [])
             analysis = {
                 keys.EVAL_CONFIG_KEY: proto_utils.proto_to_json(config),
                 keys.MODULE_PATH_KEY: extractor.__name__,
@@ -71,23 +74,37 @@ class Executor(stock.Executor):
             finally:
                 detectors.cache_clear()
         evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
-        found = read_metrics(evaluation)[CANDIDATE if champion else ""]
-        theirs = _overall(read_metrics(evaluation)[BASELINE]) if champion else None
-        images = {variant: int(found[f"{variant}/{IMAGES}"][None] or 0) for variant in VARIANTS}
-        rules = judge(bounds, _overall(found), images, total, theirs, no_champion)
-        record = Blessing(
-            rules=rules,
-            split=split,
-            images_scored=min(images.values()),
-            images_total=total,
+        found = read_metrics(evaluation)[CANDIDATE if compared else ""]
+        theirs = _overall(read_metrics(evaluation)[BASELINE]) if compared else {}
+        drops = {v: Interval(*[(theirs[v]["AP"] or 0) - (found[f"{v}/AP"][None] or 0)] * 3) for v in common}
+        rival = Champion(str(version), drops, other_classes) if version else None
+        per_class = _per_class(found, label_map)
+        known = Evidence(
             metrics=_overall(found),
-            per_class=_per_class(found, label_map),
-            champion=champion.version if champion else "",
-            champion_metrics=theirs or {},
+            images={variant: int(found[f"{variant}/{IMAGES}"][None] or 0) for variant in files},
+            total=total,
+            per_class=per_class,
+            missing_classes=tuple(name for name, numbers in per_class["float"].items() if numbers["AP"] is None),
+            runtimes={variant: {"bytes": float(size(path))} for variant, path in variants(bundle).items()},
+            champion=rival,
         )
-        if record.blessed != tfma.load_validation_result(evaluation).validation_ok:
+        record = Blessing(
+            rules=judge(bounds, known),
+            split=split,
+            images_scored=min(known.images.values()),
+            images_total=total,
+            metrics=known.metrics,
+            per_class=per_class,
+            missing_classes=known.missing_classes,
+            runtimes=known.runtimes,
+            champion=version.version if version and compared else "",
+            champion_metrics=theirs,
+            on_inconclusive=bounds.on_inconclusive,
+        )
+        if kept(record.rules, bool(common)) != tfma.load_validation_result(evaluation).validation_ok:
             raise AssertionError(f"{evaluation}: our rules say {record.outcome}, TFMA's thresholds the opposite")
-        _write(record, output_dict, champion)
+        # The report, and the best threshold of each class, are written here.
+        _write(record, output_dict, version if compared else None)
 
 
 def check_bundle(folder: Path, label_map: LabelMap) -> None:
@@ -131,6 +148,11 @@ def fetch_champion(exec_properties: Mapping[str, Any], destination: Path) -> Mod
     return registry.fetch(settings["name"], baseline, destination)
 
 
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return sum(each.stat().st_size for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file())
+
+
 def _model(folder: Path) -> Artifact:
     model = standard_artifacts.Model()
     model.uri = str(folder)
@@ -160,5 +182,9 @@ def _write(record: Blessing, output_dict: Artifacts, champion: ModelVersion | No
     aside = Path(evaluation) / f".{METRICS_FILE}"
     aside.write_text(json.dumps({**record.metrics, "per_class": record.per_class}, indent=1) + "\n", encoding="utf-8")
     aside.replace(aside.with_name(METRICS_FILE))
+    for name in (constants.BLESSED_FILE_NAME, constants.NOT_BLESSED_FILE_NAME):  # TFMA's, by its thresholds alone
+        (Path(blessing.uri) / name).unlink(missing_ok=True)
+    (Path(blessing.uri) / (constants.BLESSED_FILE_NAME if record.blessed else constants.NOT_BLESSED_FILE_NAME)).touch()
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(record.blessed))
     if champion:
         blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, str(champion))

@@ -1,4 +1,4 @@
-"""COCO's numbers as a metric of TensorFlow Model Analysis, and the thresholds that make a blessing of them."""
+"""COCO's numbers as a metric of TensorFlow Model Analysis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
 
-from efficientdet.blessing import VARIANTS, Bounds
+from efficientdet.blessing import VARIANTS
 from efficientdet.boxes import yxyx_to_xywh
 from efficientdet.coco_metric import COCO_METRICS, CocoAccumulator, Groundtruth, ImageMatches, match_image
 
@@ -22,21 +22,8 @@ PER_CLASS = ("AP", "AP50", "AR100")
 Accumulators = dict[str, CocoAccumulator]
 
 
-def eval_config(bounds: Bounds, images: int, with_baseline: bool) -> tfma.EvalConfig:
-    """TFMA's configuration: our metric, and as thresholds the rules of `efficientdet.blessing.judge`.
-
-    Every threshold fails on NaN, which is what a metric without groundtruth gives.
-    """
-    thresholds = {}
-    for variant in VARIANTS:
-        thresholds[f"{variant}/{IMAGES}"] = _between(lower=images, upper=images)
-        thresholds[f"{variant}/AP"] = _between(lower=bounds.floor(variant))
-        if with_baseline and bounds.max_champion_drop is not None:
-            change = thresholds[f"{variant}/AP"].change_threshold
-            change.direction = tfma.MetricDirection.HIGHER_IS_BETTER
-            change.absolute.value = -bounds.max_champion_drop
-    if bounds.max_int8_drop is not None:
-        thresholds[INT8_DROP] = _between(upper=bounds.max_int8_drop)
+def eval_config(with_baseline: bool) -> tfma.EvalConfig:
+    """TFMA's configuration: our metric, of the candidate and, if there is one, the baseline."""
     names = [CANDIDATE, BASELINE] if with_baseline else [CANDIDATE]
     metric = tfma.MetricConfig(class_name=CocoDetectionMetrics.__name__, module=__name__)
     return tfma.EvalConfig(
@@ -44,7 +31,7 @@ def eval_config(bounds: Bounds, images: int, with_baseline: bool) -> tfma.EvalCo
             tfma.ModelSpec(name=name, is_baseline=name == BASELINE, model_type=tfma.TF_GENERIC) for name in names
         ],
         slicing_specs=[tfma.SlicingSpec()],
-        metrics_specs=[tfma.MetricsSpec(metrics=[metric], thresholds=thresholds)],
+        metrics_specs=[tfma.MetricsSpec(metrics=[metric])],
         options=tfma.Options(include_default_metrics={"value": False}),
     )
 
@@ -162,12 +149,3 @@ def _key(name: str, model_name: str, class_id: int | None = None) -> metric_type
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
-
-
-def _between(lower: float | None = None, upper: float | None = None) -> tfma.MetricThreshold:
-    threshold = tfma.MetricThreshold()
-    if lower is not None:
-        threshold.value_threshold.lower_bound.value = lower
-    if upper is not None:
-        threshold.value_threshold.upper_bound.value = upper
-    return threshold

@@ -50,7 +50,8 @@ def evaluate(
     context = Executor.Context(beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(folder))
     Executor(context).Do(inputs, outputs, properties)
     blessing = Blessing.load(folder / "blessing")
-    assert (folder / "blessing" / blessing.outcome).is_file()
+    assert (folder / "blessing" / ("BLESSED" if blessing.blessed else "NOT_BLESSED")).is_file()
+    assert artifacts["blessing"][0].get_int_custom_property("blessed") == blessing.blessed
     return blessing
 
 
@@ -104,7 +105,10 @@ def test_a_model_within_its_bounds_is_blessed(tmp_path: Path, examples: Path, bu
 def test_each_bound_that_is_broken_is_named(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
     blessing = evaluate(tmp_path, examples, bundle(1, 2), min_float_ap=0.99, min_int8_ap=0.1, max_int8_drop=0.01)
     assert blessing.outcome == "NOT_BLESSED"
-    assert [rule.rule for rule in blessing.rules if rule.outcome == "FAILED"] == ["min_float_ap", "max_int8_drop"]
+    assert [rule.rule for rule in blessing.rules if rule.outcome == "FAILED"] == [
+        "floors.float/AP",
+        "max_tflite_drop.int8",
+    ]
 
 
 def test_without_groundtruth_nothing_is_blessed(tmp_path: Path, empty_pictures: Path, bundle: Bundle) -> None:
@@ -144,7 +148,7 @@ def test_a_champion_of_other_classes_is_not_compared(tmp_path: Path, examples: P
     open_registry(registry["uri"]).register(other, registry["name"])
     blessing = evaluate(tmp_path, examples, bundle(2, 3), "1", registry, max_champion_drop=0)
     assert blessing.outcome == "BLESSED"
-    [skipped] = [rule for rule in blessing.rules if rule.outcome == "SKIPPED"]
+    [skipped] = [rule for rule in blessing.rules if rule.rule == "on_other_classes"]
     assert skipped.sentence.startswith("the champion reds@1 was trained on other classes")
 
 
