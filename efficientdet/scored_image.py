@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,8 @@ def write_scored_images(path: str | Path, images: Iterable[ScoredImage]) -> Path
     """Writes images as lines of JSON, gzip; the file appears complete or not at all. Numbers keep every bit."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
+    # A name of its own, that no reader takes for a file: a killed writer leaves it, a second one may be at work.
+    aside = path.with_name(f".{path.name}-{uuid4().hex}")
     with gzip.GzipFile(aside, "wb", compresslevel=1, mtime=0) as file:  # no time: equal images, equal bytes
         for image in images:
             file.write(json.dumps(_to_record(image)).encode() + b"\n")

@@ -25,6 +25,13 @@ def split_identity(images: Iterable[ScoredImage], label_map: LabelMap) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
+def split_change(theirs: str | None, ours: str) -> str:
+    """How the split of identity `ours` differs from the one a model was judged on, in words; empty if it does not."""
+    if theirs == ours:
+        return ""
+    return f"that was {theirs}, this is {ours}" if theirs else f"nobody kept which that was, this is {ours}"
+
+
 def _digest(image: ScoredImage, label_map: LabelMap) -> bytes:
     truth = image.truth
     boxes = np.asarray(truth.boxes_xywh, float).reshape(-1, 4).round(_DIGITS) + 0.0  # no -0.0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow_model_analysis as tfma
 from tfx.components.evaluator import constants
@@ -16,25 +16,44 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
 from components.evaluator import extractor
-from components.evaluator.detectors import detectors
-from components.evaluator.metrics import BASELINE, CANDIDATE, IMAGES, PER_CLASS, eval_config, read_metrics
-from components.evaluator.thresholds import kept, set_thresholds
-from efficientdet.blessing import VARIANTS, Blessing, Bounds, Champion, Evidence, Metrics, judge
-from efficientdet.blessing.evidence import Interval
-from efficientdet.bundle import TFLITE_FILE, variants, verify_manifest
-from efficientdet.coco_metric import COCO_METRICS
+from components.evaluator.champion import ChampionBundle, fetch_champion
+from components.evaluator.detectors import release_detectors
+from components.evaluator.eval_config import BASELINE, eval_config
+from components.evaluator.evidence import Findings, gather
+from components.evaluator.record import record_into
+from components.evaluator.thresholds import kept, set_thresholds, slicing
+from efficientdet.blessing import Blessing, Bounds, judge
+from efficientdet.bundle import variants, verify_manifest
 from efficientdet.data import ledger
 from efficientdet.data.input_pipeline import count_records
 from efficientdet.errors import DataError, ModelError
 from efficientdet.infer import read_packed
 from efficientdet.label_map import LabelMap
-from efficientdet.registry import ModelVersion, open_registry
 
 METRICS_FILE = "metrics.json"
 
 Artifacts = dict[str, list[Artifact]]
-Found = Mapping[str, Mapping[int | None, float | None]]
-"""What TFMA measured of one model: number by name, and by class id or None for all classes."""
+
+
+class Case(NamedTuple):
+    """What is to be judged: the bundle in a folder, on all `total` images of a split, with their label map."""
+
+    bundle: Path
+    label_map: LabelMap
+    split: str
+    total: int
+    bounds: Bounds
+
+    @classmethod
+    def open(cls, input_dict: Artifacts, exec_properties: dict[str, Any]) -> Case:
+        """The case of a component's inputs and parameters, found to be whole."""
+        bounds = Bounds.parse(json.loads(exec_properties["bounds"]), source="Evaluator bounds")
+        examples = artifact_utils.get_single_instance(input_dict[keys.EXAMPLES_KEY])
+        [split] = json_utils.loads(exec_properties[keys.EXAMPLE_SPLITS_KEY])
+        label_map = LabelMap.load(examples.uri)
+        bundle = Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
+        check_bundle(bundle, label_map)
+        return cls(bundle, label_map, split, count_images(examples, split), bounds)
 
 
 class Executor(stock.Executor):
@@ -46,72 +65,39 @@ class Executor(stock.Executor):
         Raises ModelError when a bundle is damaged or has another label map than the examples, and
         DataError when the split is empty.
         """
-        bounds = Bounds.parse(json.loads(exec_properties["bounds"]), source="Evaluator bounds")
-        examples = artifact_utils.get_single_instance(input_dict[keys.EXAMPLES_KEY])
-        [split] = json_utils.loads(exec_properties[keys.EXAMPLE_SPLITS_KEY])
-        label_map = LabelMap.load(examples.uri)
-        bundle = Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
-        check_bundle(bundle, label_map)
-        total = count_images(examples, split)
-        files = list(variants(bundle))
+        case = Case.open(input_dict, exec_properties)
+        evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         with TemporaryDirectory() as folder:
-            place = Path(folder) / BASELINE
-            version = fetch_champion(exec_properties, place) if bounds.max_champion_drop is not None else None
-            other_classes = version is not None and LabelMap.load(place).hash != label_map.hash
-            compared = version is not None and not other_classes
-            if compared:
-                check_bundle(place, label_map)
-                input_dict = {**input_dict, keys.BASELINE_MODEL_KEY: [_model(place)]}
-            common = [name for name in files if name in variants(place)] if compared else []
-            config = eval_config(with_baseline=compared)
-            set_thresholds(config, bounds, total, files, common if bounds.on_changed_split == "compare" else [])
+            champion = None
+            if case.bounds.max_champion_drop is not None:
+                champion = fetch_champion(exec_properties, Path(folder) / BASELINE, case.label_map)
+            compared = champion.comparable(variants(case.bundle)) if champion else []
+            if champion and compared:
+                check_bundle(champion.folder, case.label_map)
+                input_dict = {**input_dict, keys.BASELINE_MODEL_KEY: [_model(champion.folder)]}
+            config = _config(case, compared)
             analysis = {
                 keys.EVAL_CONFIG_KEY: proto_utils.proto_to_json(config),
                 keys.MODULE_PATH_KEY: extractor.__name__,
             }
             try:
-                super().Do(input_dict, output_dict, {**exec_properties, **analysis})
+                with record_into(evaluation):
+                    super().Do(input_dict, output_dict, {**exec_properties, **analysis})
             finally:
-                detectors.cache_clear()
-        evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
-        found = read_metrics(evaluation)[CANDIDATE if compared else ""]
-        theirs = _overall(read_metrics(evaluation)[BASELINE]) if compared else {}
-        drops = {v: Interval(*[(theirs[v]["AP"] or 0) - (found[f"{v}/AP"][None] or 0)] * 3) for v in common}
-        rival = Champion(str(version), drops, other_classes) if version else None
-        per_class = _per_class(found, label_map)
-        known = Evidence(
-            metrics=_overall(found),
-            images={variant: int(found[f"{variant}/{IMAGES}"][None] or 0) for variant in files},
-            total=total,
-            per_class=per_class,
-            missing_classes=tuple(name for name, numbers in per_class["float"].items() if numbers["AP"] is None),
-            runtimes={variant: {"bytes": float(size(path))} for variant, path in variants(bundle).items()},
-            champion=rival,
-        )
-        record = Blessing(
-            rules=judge(bounds, known),
-            split=split,
-            images_scored=min(known.images.values()),
-            images_total=total,
-            metrics=known.metrics,
-            per_class=per_class,
-            missing_classes=known.missing_classes,
-            runtimes=known.runtimes,
-            champion=version.version if version and compared else "",
-            champion_metrics=theirs,
-            on_inconclusive=bounds.on_inconclusive,
-        )
-        if kept(record.rules, bool(common)) != tfma.load_validation_result(evaluation).validation_ok:
+                release_detectors()
+        found = gather(evaluation, case.bundle, case.label_map, case.total, champion, compared, case.bounds.confidence)
+        record = _record(case, found, champion.version.version if champion and compared else "")
+        if kept(record.rules, bool(_changes(case, compared))) != tfma.load_validation_result(evaluation).validation_ok:
             raise AssertionError(f"{evaluation}: our rules say {record.outcome}, TFMA's thresholds the opposite")
-        # The report, and the best threshold of each class, are written here.
-        _write(record, output_dict, version if compared else None)
+        # Here the report is written, and the best threshold of each class is found.
+        _write(record, output_dict, champion if compared else None)
 
 
 def check_bundle(folder: Path, label_map: LabelMap) -> None:
-    """Raises ModelError unless the bundle is whole and both it and its TFLite have this label map."""
+    """Raises ModelError unless the bundle is whole and both it and each of its TFLites have this label map."""
     verify_manifest(folder)
-    _, packed = read_packed(folder / TFLITE_FILE)
-    for where, found in ((folder, LabelMap.load(folder)), (folder / TFLITE_FILE, packed)):
+    packed = {path: read_packed(path)[1] for path in variants(folder).values() if path.is_file()}
+    for where, found in {folder: LabelMap.load(folder), **packed}.items():
         if found.hash != label_map.hash:
             raise ModelError(
                 f"{where}: its label map {found.hash} is not the examples' {label_map.hash}, so its class ids mean "
@@ -134,23 +120,36 @@ def count_images(examples: Artifact, split: str) -> int:
     return total
 
 
-def fetch_champion(exec_properties: Mapping[str, Any], destination: Path) -> ModelVersion | None:
-    """Copies the bundle to compare with to `destination`; None when the pipeline names none or there is none yet."""
-    baseline, settings = exec_properties["baseline"], json.loads(exec_properties["registry"])
-    if not baseline:
-        return None
-    registry = open_registry(settings["uri"])
-    if baseline.startswith("@"):
-        champion = registry.champion(settings["name"], baseline.removeprefix("@"))
-        if champion is None:
-            return None
-        baseline = champion.version
-    return registry.fetch(settings["name"], baseline, destination)
+def _config(case: Case, compared: Sequence[str]) -> tfma.EvalConfig:
+    """What TFMA is to measure, and the bounds that it can express."""
+    files, bounds = list(variants(case.bundle)), case.bounds
+    config = eval_config(files, [slicing(name) for name in bounds.slice_floors], with_baseline=bool(compared))
+    set_thresholds(config, bounds, case.total, files, _changes(case, compared))
+    return config
 
 
-def size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    return sum(each.stat().st_size for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file())
+def _changes(case: Case, compared: Sequence[str]) -> Sequence[str]:
+    """The files whose change TFMA judges too: none where a policy may forbid it, since TFMA knows no splits."""
+    return compared if case.bounds.on_changed_split == "compare" else []
+
+
+def _record(case: Case, found: Findings, champion: str) -> Blessing:
+    known = found.evidence
+    return Blessing(
+        rules=judge(case.bounds, known),
+        split=case.split,
+        images_scored=min(known.images.values()),
+        images_total=known.total,
+        metrics=known.metrics,
+        per_class=known.per_class,
+        slices=known.slices,
+        missing_classes=known.missing_classes,
+        runtimes=known.runtimes,
+        split_identity=found.split_identity,
+        champion=champion,
+        champion_metrics=found.champion_metrics,
+        on_inconclusive=case.bounds.on_inconclusive,
+    )
 
 
 def _model(folder: Path) -> Artifact:
@@ -159,21 +158,7 @@ def _model(folder: Path) -> Artifact:
     return model
 
 
-def _per_class(found: Found, label_map: LabelMap) -> Mapping[str, Metrics]:
-    """The numbers of each class, by variant and class name."""
-    return {
-        variant: {
-            label.name: {name: found[f"{variant}/{name}"].get(label.id) for name in PER_CLASS} for label in label_map
-        }
-        for variant in VARIANTS
-    }
-
-
-def _overall(values: Found) -> Metrics:
-    return {variant: {name: values[f"{variant}/{name}"][None] for name in COCO_METRICS} for variant in VARIANTS}
-
-
-def _write(record: Blessing, output_dict: Artifacts, champion: ModelVersion | None) -> None:
+def _write(record: Blessing, output_dict: Artifacts, champion: ChampionBundle | None) -> None:
     """Leaves the record in both artifacts, and the champion's name in place of the folder it was fetched to."""
     evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
     blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
@@ -182,9 +167,14 @@ def _write(record: Blessing, output_dict: Artifacts, champion: ModelVersion | No
     aside = Path(evaluation) / f".{METRICS_FILE}"
     aside.write_text(json.dumps({**record.metrics, "per_class": record.per_class}, indent=1) + "\n", encoding="utf-8")
     aside.replace(aside.with_name(METRICS_FILE))
-    for name in (constants.BLESSED_FILE_NAME, constants.NOT_BLESSED_FILE_NAME):  # TFMA's, by its thresholds alone
-        (Path(blessing.uri) / name).unlink(missing_ok=True)
-    (Path(blessing.uri) / (constants.BLESSED_FILE_NAME if record.blessed else constants.NOT_BLESSED_FILE_NAME)).touch()
-    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(record.blessed))
+    _bless(record, blessing)
     if champion:
-        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, str(champion))
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, str(champion.version))
+
+
+def _bless(record: Blessing, artifact: Artifact) -> None:
+    """TFX's own signs of a blessing, in place of those that it has set by TFMA's thresholds alone."""
+    signs = {True: constants.BLESSED_FILE_NAME, False: constants.NOT_BLESSED_FILE_NAME}
+    (Path(artifact.uri) / signs[not record.blessed]).unlink(missing_ok=True)
+    (Path(artifact.uri) / signs[record.blessed]).touch()
+    artifact.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(record.blessed))

@@ -1,127 +1,100 @@
-"""COCO's numbers as a metric of TensorFlow Model Analysis."""
+"""COCO's numbers as a metric of TensorFlow Model Analysis: matched image by image, merged in any order."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
 
-from efficientdet.blessing import VARIANTS
-from efficientdet.boxes import yxyx_to_xywh
-from efficientdet.coco_metric import COCO_METRICS, CocoAccumulator, Groundtruth, ImageMatches, match_image
+from components.evaluator.extractor import SCORED_IMAGE_KEY
+from efficientdet.coco_metric import COCO_METRICS, CocoAccumulator, ImageMatches, match_image
+from efficientdet.scored_image import Found, ScoredImage
 
-CANDIDATE, BASELINE = "candidate", "baseline"
-IMAGES, INT8_DROP = "images", "int8_drop"
-PER_CLASS = ("AP", "AP50", "AR100")
+IMAGES = "images"
+PER_CLASS = tuple(name for name in COCO_METRICS if name not in ("AR1", "AR10"))
 
 Accumulators = dict[str, CocoAccumulator]
 
 
-def eval_config(with_baseline: bool) -> tfma.EvalConfig:
-    """TFMA's configuration: our metric, of the candidate and, if there is one, the baseline."""
-    names = [CANDIDATE, BASELINE] if with_baseline else [CANDIDATE]
-    metric = tfma.MetricConfig(class_name=CocoDetectionMetrics.__name__, module=__name__)
-    return tfma.EvalConfig(
-        model_specs=[
-            tfma.ModelSpec(name=name, is_baseline=name == BASELINE, model_type=tfma.TF_GENERIC) for name in names
-        ],
-        slicing_specs=[tfma.SlicingSpec()],
-        metrics_specs=[tfma.MetricsSpec(metrics=[metric])],
-        options=tfma.Options(include_default_metrics={"value": False}),
-    )
-
-
-def read_metrics(folder: str) -> dict[str, dict[str, dict[int | None, float | None]]]:
-    """What TFMA wrote: per model ("" for a lone one), metric name and class id (None: all) its value.
-
-    Differences between models are left out; NaN is None again.
-    """
-    found: dict[str, dict[str, dict[int | None, float | None]]] = {}
-    for record in tfma.load_metrics(folder):
-        for entry in record.metric_keys_and_values:
-            if not entry.key.is_diff:
-                class_id = entry.key.sub_key.class_id.value if entry.key.HasField("sub_key") else None
-                value = entry.value.double_value.value
-                names = found.setdefault(entry.key.model_name, {})
-                names.setdefault(entry.key.name, {})[class_id] = None if math.isnan(value) else value
-    return found
-
-
 class CocoDetectionMetrics(tfma.metrics.Metric):
-    """COCO's twelve numbers of each variant as `float/AP` …, `float/images`, and the AP that int8 loses.
+    """COCO's twelve numbers of each file of a bundle, as `float/AP` …, and how many images they are of, `float/images`.
 
-    Some are given per class too, with TFMA's `class_id` as sub key.
+    All but AR1 and AR10 are given per class too, with TFMA's `class_id` as sub key; a class without groundtruth in a
+    slice has none there. `int8_drop`, and the like for any other file, is what its AP loses against `float`. A number
+    that no groundtruth makes is NaN, which no threshold lets pass.
+
+    It needs the extracts of `components.evaluator.extractor`, and serves in any EvalConfig:
+    `MetricConfig(class_name="CocoDetectionMetrics", module="components.evaluator.metrics")`, thresholds by the names
+    above in `MetricsSpec.thresholds` or, for slices, `per_slice_thresholds`; for a class, in a MetricsSpec that is
+    binarised by its id.
+
+    Args:
+      variants: the files to measure, one that a bundle lacks included; none: those that it has.
     """
 
-    def __init__(self, name: str | None = None, **kwargs: Any) -> None:
-        super().__init__(_computations, name=name, **kwargs)
-
-    @property
-    def compute_confidence_interval(self) -> bool:
-        """No: AP is not a mean over examples."""
-        return False
+    def __init__(self, variants: Sequence[str] | None = None, name: str | None = None) -> None:
+        super().__init__(_computations, variants=list(variants or []), name=name)
 
 
 metric_types.register_metric(CocoDetectionMetrics)
 
 
-def _computations(model_names: list[str] | None = None, **_: Any) -> list[metric_types.MetricComputation]:
+def _computations(
+    model_names: list[str] | None = None, variants: Sequence[str] = (), name: str | None = None
+) -> list[metric_types.MetricComputation]:
     """One computation per model: match each example, merge the matches, compute at the end."""
-    computations = []
-    for model_name in model_names or [""]:
-        names = [f"{variant}/{name}" for variant in VARIANTS for name in (*COCO_METRICS, IMAGES)] + [INT8_DROP]
-        computations.append(
-            metric_types.MetricComputation(
-                keys=[_key(name, model_name) for name in names],
-                preprocessors=[_Match(model_name)],
-                combiner=_Combine(model_name),
-            )
+    return [
+        metric_types.MetricComputation(
+            keys=[],  # the classes are known only at the end
+            preprocessors=[_Match(model_name, tuple(variants))],
+            combiner=_Combine(model_name, tuple(variants)),
         )
-    return computations
+        for model_name in model_names or [""]
+    ]
 
 
 class _Match(metric_types.Preprocessor):
     """From an example's groundtruth and one model's detections to its matches per variant."""
 
-    def __init__(self, model_name: str) -> None:
-        super().__init__(name=f"coco_match:{model_name}")
-        self._model_name = model_name
+    def __init__(self, model_name: str, variants: tuple[str, ...]) -> None:
+        # TFMA takes computations whose preprocessors have one name for one computation
+        super().__init__(name=f"coco_match:{model_name}:{','.join(variants)}")
+        self._model_name, self._variants = model_name, variants
 
     def process(self, extracts: Mapping[str, Any]) -> Iterator[dict[str, ImageMatches]]:
-        truth: Groundtruth = extracts[tfma.LABELS_KEY]
-        image_id: str = extracts[tfma.FEATURES_KEY]["image/source_id"]
-        found = extracts[tfma.PREDICTIONS_KEY][self._model_name]
+        image: ScoredImage = extracts[SCORED_IMAGE_KEY]
+        found: Mapping[str, Found] = extracts[tfma.PREDICTIONS_KEY][self._model_name]
         yield {
-            variant: match_image(image_id, truth, yxyx_to_xywh(boxes.astype(np.float64)), classes, scores)
-            for variant, (boxes, scores, classes) in found.items()
+            variant: match_image(image.image_id, image.truth, each.boxes_xywh, each.classes, each.scores)
+            for variant, each in found.items()
+            if not self._variants or variant in self._variants
         }
 
 
 class _Combine(beam.CombineFn):
     """Merges matches of one model per variant."""
 
-    def __init__(self, model_name: str) -> None:
-        self._model_name = model_name
+    def __init__(self, model_name: str, variants: tuple[str, ...]) -> None:
+        self._model_name, self._variants = model_name, variants
 
     def create_accumulator(self) -> Accumulators:
-        return {variant: CocoAccumulator() for variant in VARIANTS}
+        return {variant: CocoAccumulator() for variant in self._variants}
 
     def add_input(self, accumulators: Accumulators, matches: dict[str, ImageMatches]) -> Accumulators:
-        for variant, accumulator in accumulators.items():
-            accumulator.add(matches[variant])
+        for variant, each in matches.items():
+            accumulators.setdefault(variant, CocoAccumulator()).add(each)
         return accumulators
 
     def merge_accumulators(self, parts: Iterable[Accumulators]) -> Accumulators:
         merged = self.create_accumulator()
         for part in parts:
-            for variant, accumulator in merged.items():
-                accumulator.merge(part[variant])
-        return merged
+            for variant, accumulator in part.items():
+                merged.setdefault(variant, CocoAccumulator()).merge(accumulator)
+        return self.compact(merged)
 
     def compact(self, accumulators: Accumulators) -> Accumulators:
         for accumulator in accumulators.values():
@@ -132,20 +105,31 @@ class _Combine(beam.CombineFn):
         values: dict[metric_types.MetricKey, float] = {}
         for variant, accumulator in accumulators.items():
             scores = accumulator.compute()
-            numbers = {**scores.metrics, IMAGES: scores.images}
-            values |= {_key(f"{variant}/{name}", self._model_name): _number(v) for name, v in numbers.items()}
+            values |= self._values(variant, {**scores.metrics, IMAGES: scores.images})
             for class_id, metrics in scores.per_class.items():
-                for name in PER_CLASS:
-                    values[_key(f"{variant}/{name}", self._model_name, class_id)] = _number(metrics[name])
-        float_ap, int8_ap = (values[_key(f"{variant}/AP", self._model_name)] for variant in VARIANTS)
-        return {**values, _key(INT8_DROP, self._model_name): float_ap - int8_ap}
+                values |= self._values(variant, {name: metrics[name] for name in PER_CLASS}, class_id)
+        return values | self._drops(values)
+
+    def _values(
+        self, variant: str, numbers: Mapping[str, float | None], class_id: int | None = None
+    ) -> dict[metric_types.MetricKey, float]:
+        return {
+            _key(f"{variant}/{name}", self._model_name, class_id): math.nan if number is None else float(number)
+            for name, number in numbers.items()
+        }
+
+    def _drops(self, values: Mapping[metric_types.MetricKey, float]) -> dict[metric_types.MetricKey, float]:
+        """By how much the AP of each other file is below that of `float`, over all classes and per class."""
+        drops = {}
+        for key, ap in values.items():
+            variant, _, name = key.name.partition("/")
+            reference = values.get(key._replace(name="float/AP"))
+            if name == "AP" and variant != "float" and reference is not None:
+                drops[key._replace(name=f"{variant}_drop")] = reference - ap
+        return drops
 
 
-def _key(name: str, model_name: str, class_id: int | None = None) -> metric_types.MetricKey:
+def _key(name: str, model_name: str, class_id: int | None) -> metric_types.MetricKey:
     sub_key = None if class_id is None else metric_types.SubKey(class_id=class_id)
     # with example_weighted=False TFMA's thresholds do not find the metric
     return metric_types.MetricKey(name=name, model_name=model_name, sub_key=sub_key, example_weighted=None)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -11,7 +11,7 @@ from efficientdet.blessing.evidence import Champion, Evidence, Numbers
 from efficientdet.blessing.rule import Rule, at_least, at_most, no_value, policy
 
 FLOAT = "float"
-NAMED = 5  # classes in one sentence
+NAMED = 5  # classes or images in one sentence
 MEGABYTE = 1e6
 
 
@@ -35,7 +35,9 @@ def _all_images(variant: str, evidence: Evidence) -> Rule:
     sentence = f"{variant}: {scored} of {total} images scored"
     if scored == total > 0:
         return Rule(f"images.{variant}", scored, total, "PASSED", sentence)
+    reasons = _listed(f"{image_id} ({reason})" for image_id, reason in evidence.unscored.items())
     sentence += "; every image of the split must be, or the numbers mean nothing"
+    sentence += f"; not scored: {reasons}" if reasons else ""
     return Rule(f"images.{variant}", scored, total, "FAILED", sentence)
 
 
@@ -152,7 +154,7 @@ def _champion(bounds: Bounds, evidence: Evidence) -> Iterator[Rule]:
     if bounds.max_champion_drop is None:
         return
     if champion is None:
-        yield policy("on_no_champion", bounds.on_no_champion, evidence.no_champion)
+        yield policy("on_no_champion", bounds.on_no_champion, "there is no champion to compare with")
         return
     if champion.other_classes:
         sentence = f"the champion {champion.name} was trained on other classes, so nothing can be compared"
@@ -174,7 +176,7 @@ def _change(variant: str, champion: Champion, ceiling: float, confidence: float)
         sentence = f"the champion {champion.name} ships no file {variant!r}, so there is nothing to compare it with"
         return Rule(name, None, ceiling, "SKIPPED", sentence)
     drop = champion.drops[variant]
-    if drop.difference is None or drop.low is None or drop.high is None:
+    if drop is None:
         return no_value(name, what, ceiling)
     said = f"; over other images like these it may be {drop.low:.4f} to {drop.high:.4f} ({confidence:.0%} interval)"
     rule = replace(at_most(name, what, drop.difference, ceiling, said), interval=(drop.low, drop.high))

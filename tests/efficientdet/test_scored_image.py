@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,19 @@ def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
         write_scored_images(tmp_path / f"{name}.jsonl.gz", [ScoredImage(name, 2, 3, nothing, {})])
     assert [image.image_id for image in read_scored_images(tmp_path)] == ["a", "b"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl.gz", "b.jsonl.gz"]
+
+
+def test_what_a_failed_writer_left_is_not_read(tmp_path: Path) -> None:
+    whole = ScoredImage("1", 2, 3, Groundtruth(np.zeros((0, 4)), [], [], []), {})
+
+    def images() -> Iterator[ScoredImage]:
+        yield replace(whole, image_id="half")
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        write_scored_images(tmp_path / "b.jsonl.gz", images())
+    write_scored_images(tmp_path / "a.jsonl.gz", [whole])
+    assert [image.image_id for image in read_scored_images(tmp_path)] == ["1"]
 
 
 def test_equal_images_are_equal_bytes(tmp_path: Path) -> None:

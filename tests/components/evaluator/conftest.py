@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
+from efficientdet.bundle import SAVED_MODEL_FOLDER, write_manifest
 from efficientdet.config import Config
 from efficientdet.data import ledger
 from efficientdet.data.example import AnnotatedImage, to_example
@@ -67,17 +67,20 @@ class RectangleDetector(tf.Module):
         }
 
 
-def write_bundle(folder: Path, shift: float, int8_shift: float, label_map: LabelMap = LABELS) -> Path:
-    """A whole bundle whose SavedModel and TFLite report boxes so many pixels too low."""
+def write_bundle(
+    folder: Path, shift: float, int8_shift: float, label_map: LabelMap = LABELS, more: Mapping[str, float] | None = None
+) -> Path:
+    """A whole bundle whose SavedModel and TFLite report boxes so many pixels too low; `more` such files by variant."""
     config = Config().override(f"model.image_size={SIZE},nms.max_detections={SLOTS}").to_yaml()
     saved = RectangleDetector(shift)
     tf.saved_model.save(saved, str(folder / SAVED_MODEL_FOLDER), signatures={"serving_default": saved.serve})
-    lite = RectangleDetector(int8_shift)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([lite.serve_tflite.get_concrete_function()], lite)
-    (folder / TFLITE_FILE).write_bytes(converter.convert())
-    with zipfile.ZipFile(folder / TFLITE_FILE, "a") as packed:
-        packed.writestr("config.yaml", config)
-        packed.writestr("label_map.json", label_map.to_json())
+    for name, lower in ({"int8": int8_shift} | dict(more or {})).items():
+        lite = RectangleDetector(lower)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([lite.serve_tflite.get_concrete_function()], lite)
+        (folder / f"model_{name}.tflite").write_bytes(converter.convert())
+        with zipfile.ZipFile(folder / f"model_{name}.tflite", "a") as packed:
+            packed.writestr("config.yaml", config)
+            packed.writestr("label_map.json", label_map.to_json())
     (folder / "config.yaml").write_text(config)
     (folder / "label_map.json").write_text(label_map.to_json())
     write_manifest(folder)
@@ -148,3 +151,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[shift, int8_shift]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def three_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with one file more than the usual two; `float`, `float16`, `int8` are 1, 3 and 2 pixels off."""
+    return write_bundle(tmp_path_factory.mktemp("three"), 1, 2, more={"float16": 3})

@@ -14,7 +14,8 @@ from pycocotools.cocoeval import COCOeval
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import json_utils
 
-from components.evaluator.executor import Executor, fetch_champion
+from components.evaluator.champion import fetch_champion
+from components.evaluator.executor import Executor
 from efficientdet.blessing import Blessing
 from efficientdet.boxes import yxyx_to_xywh
 from efficientdet.bundle import TFLITE_FILE, write_manifest
@@ -156,7 +157,7 @@ def test_a_champion_of_other_classes_is_not_compared(tmp_path: Path, examples: P
 def test_no_champion_yet(tmp_path: Path, baseline: str) -> None:
     registry = {"uri": str(tmp_path / "registry"), "name": "rectangles"}
     properties = {"baseline": baseline, "registry": json.dumps(registry)}
-    assert fetch_champion(properties, tmp_path / "champion") is None
+    assert fetch_champion(properties, tmp_path / "champion", LabelMap.from_names(["red"])) is None
 
 
 def test_an_image_of_the_ledger_that_is_not_scored(tmp_path: Path, examples: Path, bundle: Bundle) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_model_analysis.evaluators import metrics_validator
 
-from components.evaluator.metrics import BASELINE, CANDIDATE
+from components.evaluator.eval_config import BASELINE, CANDIDATE
 from components.evaluator.thresholds import kept, set_thresholds, slicing
 from efficientdet.blessing import Bounds, Champion, Evidence, judge
 from efficientdet.blessing.evidence import Interval
@@ -38,9 +38,8 @@ def number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def as_tfma(ours: dict, champion: dict, images: dict) -> dict[tfma.metrics.MetricKey, float]:
+def as_tfma(model: str, ours: dict, champion: dict, images: dict) -> dict[tfma.metrics.MetricKey, float]:
     """What TFMA would have measured, differences to the baseline included."""
-    model = CANDIDATE if champion else ""
     found = {}
 
     def put(name: str, value: float) -> tfma.metrics.MetricKey:
@@ -91,7 +90,9 @@ def test_thresholds_say_what_the_rules_say(
     )
     set_thresholds(config, bounds, 10, FILES, compared)
     config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=bool(champion))
-    slices = {"": as_tfma(ours, champion, images)} | ({NIGHT: as_tfma(night, {}, images)} if night else {})
+    model = CANDIDATE if champion else ""  # TFMA calls a lone model so
+    slices = {"": as_tfma(model, ours, champion, images)}
+    slices |= {NIGHT: as_tfma(model, night, champion, images)} if night else {}
 
     drops = {v: difference(champion[v]["AP"], ours[v]["AP"]) for v in champion}
     rival = Champion("pets@3", drops, split_change="that was f00, this is ba4" if changed else "")
@@ -99,9 +100,9 @@ def test_thresholds_say_what_the_rules_say(
     assert validated(config, slices) == kept(judge(bounds, known), compared=bool(compared))
 
 
-def difference(a: float | None, b: float | None) -> Interval:
+def difference(a: float | None, b: float | None) -> Interval | None:
     """As wide an interval as makes every comparison inconclusive."""
-    return Interval(None, None, None) if a is None or b is None else Interval(a - b, -1, 1)
+    return None if a is None or b is None else Interval(a - b, -1, 1)
 
 
 def test_thresholds_replace_those_that_were_there() -> None:

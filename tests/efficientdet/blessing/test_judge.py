@@ -69,6 +69,16 @@ def test_every_image_must_be_scored_once(scored: dict) -> None:
     assert [rules[f"images.{variant}"].outcome == "PASSED" for variant in scored] == [n == 8 for n in scored.values()]
 
 
+def test_what_could_not_be_scored_is_named() -> None:
+    unscored = {f"{i}": "Input is empty." for i in range(7)}
+    rule = asked({}, evidence(images={"float": 1, "int8": 1}, unscored=unscored))["images.float"]
+    assert rule.sentence.startswith("float: 1 of 8 images scored; every image")
+    assert rule.sentence.endswith(
+        "not scored: 0 (Input is empty.), 1 (Input is empty.), 2 (Input is empty.), "
+        "3 (Input is empty.), 4 (Input is empty.) and 2 more"
+    )
+
+
 def test_without_images_nothing_is_kept() -> None:
     rules = asked({"floors": {"AP": 0}}, evidence(None, None, images={"float": 0, "int8": 0}, total=0))
     assert {rule.outcome for rule in rules.values()} == {"FAILED"}
@@ -187,6 +197,12 @@ def test_the_champion_is_compared_as_far_as_the_images_can_tell(
     assert rule.outcome == outcome
     assert (rule.value, rule.interval) == (difference, (low, high))
     assert rule.sentence.endswith("cannot tell") == (outcome == "INCONCLUSIVE")
+
+
+def test_without_groundtruth_a_change_has_no_value() -> None:
+    known = evidence(champion=Champion("pets@3", {"float": None, "int8": None}))
+    rule = asked({"max_champion_drop": 1}, known)["max_champion_drop.int8"]
+    assert (rule.outcome, rule.value) == ("FAILED", None)
 
 
 def test_a_file_that_the_champion_does_not_ship_is_not_compared() -> None:
