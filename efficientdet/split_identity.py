@@ -37,6 +37,7 @@ def _digest(image: ScoredImage, label_map: LabelMap) -> bytes:
     boxes = np.asarray(truth.boxes_xywh, float).reshape(-1, 4).round(_DIGITS) + 0.0  # no -0.0
     names = [label_map[int(c)].name for c in np.asarray(truth.classes)]
     crowds, areas = np.asarray(truth.is_crowd, bool).tolist(), np.asarray(truth.area, float).round(_DIGITS).tolist()
-    rows = sorted(zip(names, boxes.tolist(), crowds, areas, strict=True))
+    difficult = [False] * len(names) if truth.difficult is None else np.asarray(truth.difficult, bool).tolist()
+    rows = sorted(zip(names, boxes.tolist(), crowds, areas, difficult, strict=True))
     content = [image.image_id, image.height, image.width, rows]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")).digest()

@@ -11,8 +11,8 @@ from components.evaluator.eval_config import BASELINE, CANDIDATE
 from components.evaluator.metrics import IMAGES, PER_CLASS
 from components.evaluator.record import SCORED_FOLDER, read_unscored
 from components.evaluator.results import Slice, read_metrics, read_slices
-from efficientdet.blessing import Champion, Evidence, Metrics
-from efficientdet.blessing.evidence import Interval
+from efficientdet.blessing import Champion, Evidence, Metrics, champion_drops
+from efficientdet.bootstrap import Interval
 from efficientdet.bundle import variants
 from efficientdet.coco_metric import COCO_METRICS
 from efficientdet.label_map import LabelMap
@@ -56,7 +56,10 @@ def gather(
     ours, theirs = measured[model], _overall(measured[BASELINE], compared)
     per_class = {variant: _per_class(variant, ours, label_map) for variant in files}
     metrics = _overall(ours, files)
-    identity = split_identity(read_scored_images(Path(evaluation) / SCORED_FOLDER), label_map)
+    scored = Path(evaluation) / SCORED_FOLDER
+    images = list(read_scored_images(scored)) if scored.is_dir() else []
+    identity = split_identity(images, label_map)
+    drops = champion_drops(images, compared, confidence)
     evidence = Evidence(
         metrics=metrics,
         images={variant: int(ours[f"{variant}/{IMAGES}"][None] or 0) for variant in files},
@@ -66,7 +69,7 @@ def gather(
         slices={_name(where): _overall(each[model], files) for where, each in read_slices(evaluation).items() if where},
         missing_classes=tuple(name for name, numbers in per_class["float"].items() if numbers["AP"] is None),
         runtimes={variant: {"bytes": float(size(path))} for variant, path in files.items()},
-        champion=_champion(champion, identity, metrics, theirs) if champion else None,
+        champion=_champion(champion, drops, identity) if champion else None,
     )
     return Findings(evidence, identity, theirs)
 
@@ -76,11 +79,7 @@ def size(path: Path) -> int:
     return sum(each.stat().st_size for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file())
 
 
-def _champion(champion: ChampionBundle, identity: str, ours: Metrics, theirs: Metrics) -> Champion:
-    drops: dict[str, Interval | None] = {}
-    for variant, numbers in theirs.items():
-        a, b = numbers["AP"], ours[variant]["AP"]
-        drops[variant] = None if a is None or b is None else Interval(a - b, a - b, a - b)
+def _champion(champion: ChampionBundle, drops: Mapping[str, Interval | None], identity: str) -> Champion:
     change = split_change(champion.version.tags.get(TAG), identity)
     return Champion(str(champion.version), drops, not champion.same_classes, change)
 

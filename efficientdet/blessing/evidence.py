@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+from efficientdet.bootstrap import Interval
 
 Numbers = Mapping[str, float | None]
 Metrics = Mapping[str, Numbers]
 """COCO's numbers per variant, as `{"float": {"AP": 0.41, ...}, "int8": {...}}`; None where there is none."""
-
-
-class Interval(NamedTuple):
-    """A difference, and where it may as well lie, were the images others."""
-
-    difference: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

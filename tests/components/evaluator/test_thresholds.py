@@ -13,7 +13,7 @@ from tensorflow_model_analysis.evaluators import metrics_validator
 from components.evaluator.eval_config import BASELINE, CANDIDATE
 from components.evaluator.thresholds import kept, set_thresholds, slicing
 from efficientdet.blessing import Bounds, Champion, Evidence, judge
-from efficientdet.blessing.evidence import Interval
+from efficientdet.bootstrap import Interval
 
 FILES = ("float", "int8", "float16")
 NAMES = ("AP", "AP50")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efficientdet.blessing import Bounds, Champion, Evidence, Rule, judge
-from efficientdet.blessing.evidence import Interval
+from efficientdet.bootstrap import Interval
 
 
 def metrics(float_ap: float | None, int8_ap: float | None) -> dict[str, dict[str, float | None]]:
