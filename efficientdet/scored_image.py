@@ -57,7 +57,8 @@ def write_scored_images(path: str | Path, images: Iterable[ScoredImage]) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own, that no reader takes for a file: a killed writer leaves it, a second one may be at work.
     aside = path.with_name(f".{path.name}-{uuid4().hex}")
-    with gzip.GzipFile(aside, "wb", compresslevel=1, mtime=0) as file:  # no time: equal images, equal bytes
+    # No time and no name in it: equal images are equal bytes.
+    with aside.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as file:
         for image in images:
             file.write(json.dumps(_to_record(image)).encode() + b"\n")
     return aside.replace(path)

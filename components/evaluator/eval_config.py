@@ -17,12 +17,13 @@ def eval_config(
 ) -> tfma.EvalConfig:
     """Our metric of all `variants` over the whole split and in `slices`, with or without a second model to compare."""
     names = [CANDIDATE, BASELINE] if with_baseline else [CANDIDATE]
+    count = tfma.MetricConfig(class_name="ExampleCount")  # by which TFMA's viewer weighs slices
     return tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(name=name, is_baseline=name == BASELINE, model_type=tfma.TF_GENERIC) for name in names
         ],
         slicing_specs=[tfma.SlicingSpec(), *slices],
-        metrics_specs=[tfma.MetricsSpec(metrics=[metric_config(variants)])],
+        metrics_specs=[tfma.MetricsSpec(metrics=[metric_config(variants), count])],
         options=tfma.Options(include_default_metrics={"value": False}),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,8 +51,9 @@ def read_example(record: bytes, slices: NDArray[np.object_] | None = None) -> Ex
     try:
         parsed = {name: value.numpy() for name, value in _parse(record).items()}
         features = _features(record)
-    except BAD_INPUT as error:
-        return Unscored(f"record sha256:{hashlib.sha256(record).hexdigest()[:16]}", _reason(error))
+    except BAD_INPUT:
+        name = f"record sha256:{hashlib.sha256(record).hexdigest()[:16]}"
+        return Unscored(name, _reason(parse_example, record) or "cannot be parsed")
     boxes = yxyx_to_xywh(parsed["boxes"].astype(np.float64))
     image = ScoredImage(
         image_id=parsed["source_id"].decode("utf-8", "backslashreplace"),
@@ -65,11 +67,8 @@ def read_example(record: bytes, slices: NDArray[np.object_] | None = None) -> Ex
 
 def undecodable(example: Example) -> Unscored | None:
     """Why the picture cannot be decoded; None when it can."""
-    try:
-        decode_image(example.picture)
-    except BAD_INPUT as error:
-        return Unscored(example.image.image_id, _reason(error))
-    return None
+    reason = _reason(decode_image, example.picture)
+    return Unscored(example.image.image_id, reason) if reason else None
 
 
 def _features(record: bytes) -> dict[str, NDArray[Any]]:
@@ -82,7 +81,10 @@ def _features(record: bytes) -> dict[str, NDArray[Any]]:
     }
 
 
-def _reason(error: Exception) -> str:
-    """TensorFlow's message without its own bookkeeping."""
-    message = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", str(error))
-    return " ".join(message.split())[:200]
+def _reason(function: Callable[[bytes], Any], value: bytes) -> str:
+    """Why TensorFlow cannot apply the function, without its own bookkeeping; empty when it can."""
+    try:
+        function(value)
+    except BAD_INPUT as error:
+        return " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", str(error)).split())[:200]
+    return ""

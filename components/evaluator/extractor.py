@@ -122,7 +122,7 @@ class _Detect(beam.DoFn):
                 raise
             unscored, answers = unscored + bad, self._answers(examples)
         yield from (beam.pvalue.TaggedOutput(_UNSCORED, tuple(entry)) for entry in unscored)
-        for model in self._models:
+        for model in self._models if examples else ():
             for variant, (_, seconds) in answers[model].items():
                 yield beam.pvalue.TaggedOutput(_TIMINGS, (model.prefix + variant, (len(examples), seconds)))
         for i, example in enumerate(examples):

@@ -75,7 +75,7 @@ def test_what_a_failed_writer_left_is_not_read(tmp_path: Path) -> None:
 
 def test_equal_images_are_equal_bytes(tmp_path: Path) -> None:
     image = ScoredImage("1", 2, 3, Groundtruth(np.zeros((0, 4)), [], [], []), {})
-    one, two = (write_scored_images(tmp_path / name, [image]).read_bytes() for name in ("a", "a"))
+    one, two = (write_scored_images(tmp_path / name, [image]).read_bytes() for name in ("a", "b"))
     assert one == two
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,7 @@ def write_bundle(
     return folder
 
 
-def picture(rng: np.random.Generator, classes: list[int], name: str) -> AnnotatedImage:
+def picture(rng: np.random.Generator, classes: list[int], name: str, group: str | None = None) -> AnnotatedImage:
     """One rectangle of each class, on black."""
     pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
     boxes = []
@@ -110,21 +110,32 @@ def picture(rng: np.random.Generator, classes: list[int], name: str) -> Annotate
         is_crowd=np.zeros(len(classes), bool),
         area=(corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1]),
         difficult=np.zeros(len(classes), bool),
+        group=group,
     )
 
 
-def write_examples(folder: Path, class_lists: list[list[int]]) -> Path:
-    """An Examples artifact's folder with one gzip shard in Split-eval, label map and ledger."""
+def write_examples(folder: Path, class_lists: list[list[int]], shards: int = 1) -> Path:
+    """An Examples artifact's folder with gzip shards in Split-eval, label map and ledger; every third image is dark."""
     rng = np.random.default_rng(7)
-    shard = folder / "Split-eval" / "data_tfrecord-00000-of-00001.gz"
-    shard.parent.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(shard), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-        for i, classes in enumerate(class_lists):
-            writer.write(to_example(picture(rng, classes, f"{i}"), LABELS).SerializeToString())
+    records = [
+        to_example(picture(rng, classes, f"{i}", "light" if i % 3 else "dark"), LABELS).SerializeToString()
+        for i, classes in enumerate(class_lists)
+    ]
+    write_records(folder, records, shards)
     (folder / "label_map.json").write_text(LABELS.to_json())
     counted = ledger.Ledger(images=ledger.Count(read=len(class_lists), kept=len(class_lists)))
     (folder / ledger.FILE_NAME).write_text(ledger.to_json({"eval": counted}))
     return folder
+
+
+def write_records(folder: Path, records: Sequence[bytes], shards: int = 1) -> None:
+    """The shards of Split-eval."""
+    (folder / "Split-eval").mkdir(parents=True)
+    for shard in range(shards):
+        path = folder / "Split-eval" / f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz"
+        with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for record in records[shard::shards]:
+                writer.write(record)
 
 
 @pytest.fixture(scope="session")

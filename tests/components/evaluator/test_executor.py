@@ -18,6 +18,8 @@ from tfx.utils import json_utils
 from components.evaluator.champion import fetch_champion
 from components.evaluator.example import read_example
 from components.evaluator.executor import Executor
+from components.evaluator.record import SCORED_FOLDER, read_throughput
+from components.evaluator.results import read_metrics
 from efficientdet.blessing import Blessing
 from efficientdet.boxes import yxyx_to_xywh
 from efficientdet.bundle import TFLITE_FILE, write_manifest
@@ -26,7 +28,10 @@ from efficientdet.data.input_pipeline import read_examples, read_records
 from efficientdet.errors import DataError, ModelError
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
+from efficientdet.scored_image import read_scored_images
 from efficientdet.split_identity import TAG, split_identity
+
+from .conftest import write_records
 
 Bundle = Callable[..., Path]
 
@@ -154,6 +159,9 @@ def identity(examples: Path) -> str:
 
 def test_worse_than_the_champion_is_not_blessed(tmp_path: Path, examples: Path, bundle: Bundle, registry: dict) -> None:
     blessing = evaluate(tmp_path, examples, bundle(2, 3), "@champion", registry, max_champion_drop=0.05)
+    seen = list(read_scored_images(tmp_path / "evaluation" / SCORED_FOLDER))
+    assert len(seen) == 12
+    assert {name for image in seen for name in image.found} == {"float", "int8", "champion/float", "champion/int8"}
     assert blessing.outcome == "NOT_BLESSED"
     assert blessing.champion == "1"
     assert blessing.champion_metrics["float"]["AP"] > blessing.metrics["float"]["AP"] + 0.05
@@ -222,6 +230,30 @@ def test_an_image_of_the_ledger_that_is_not_scored(tmp_path: Path, examples: Pat
     assert blessing.outcome == "NOT_BLESSED"
     assert "float: 12 of 13 images scored" in blessing.reasons[0]
     assert blessing.reasons[-1].startswith("no bound is configured")
+
+
+@pytest.mark.parametrize("bad", [7, 12])
+def test_images_that_cannot_be_decoded_are_named(tmp_path: Path, examples: Path, bundle: Bundle, bad: int) -> None:
+    spoilt = shutil.copytree(examples, tmp_path / "spoilt", ignore=shutil.ignore_patterns("Split-eval"))
+    records = [tf.train.Example.FromString(each.numpy()) for each in read_records(f"{examples}/Split-eval/*")]
+    for record in records[:bad]:
+        record.features.feature["image/encoded"].bytes_list.value[0] = b"rubbish"
+    write_records(spoilt, [record.SerializeToString() for record in records])
+    blessing = evaluate(tmp_path, spoilt, bundle(1, 2))
+    assert blessing.outcome == "NOT_BLESSED"
+    assert blessing.images_scored == 12 - bad
+    assert (blessing.metrics["float"]["AP"] is None) == (bad == 12)
+    assert f"float: {12 - bad} of 12 images scored" in blessing.reasons[0]
+    assert "not scored: 0 (Unknown image file format." in blessing.reasons[0]
+    assert (" and 2 more" in blessing.reasons[0]) == (bad == 7)
+
+
+def test_a_file_more_is_judged_too(tmp_path: Path, examples: Path, three_files: Path) -> None:
+    evaluate(tmp_path, examples, three_files)
+    found = read_metrics(str(tmp_path / "evaluation"))[""]
+    assert found["float16/images"][None] == 12
+    assert found["float/AP"][None] > found["int8/AP"][None] > found["float16/AP"][None]
+    assert set(read_throughput(tmp_path / "evaluation")) == {"float", "float16", "int8"}
 
 
 def test_a_changed_file_is_not_judged(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
