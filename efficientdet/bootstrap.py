@@ -52,6 +52,8 @@ def paired_interval(
 
     Raises ValueError where the contenders were not matched with the same groundtruth.
     """
+    if len(a) != len(b):
+        raise ValueError(f"one contender has {len(a)} images and the other {len(b)}")
     for image, other in zip(a, b, strict=True):
         if image.image_id != other.image_id or not _equal(image.positives, other.positives):
             raise ValueError(f"image {image.image_id} of one contender and {other.image_id} of the other differ")
