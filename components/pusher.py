@@ -14,11 +14,12 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from efficientdet import blessing as blessing_file
 from efficientdet import config as config_file
+from efficientdet import split_identity
 from efficientdet.blessing import Blessing
 from efficientdet.config import Config
 from efficientdet.data import ledger as ledger_file
 from efficientdet.data import profile as profile_file
-from efficientdet.errors import ModelError
+from efficientdet.errors import DataError, ModelError
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry
 
@@ -36,16 +37,21 @@ class Executor(base_executor.BaseExecutor):
     """
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
-        """Writes `pushed.json` and the artifact's properties; see `Pusher`. ModelError when the label maps differ."""
+        """Writes `pushed.json` and the artifact's properties; see `Pusher`.
+
+        Raises ModelError when the label maps differ, and DataError when the blessing is damaged.
+        """
         uris = {key: Path(artifact_utils.get_single_uri(artifacts)) for key, artifacts in input_dict.items()}
-        judgement = Blessing.load(uris["evaluation"])
-        if (uris["blessing"] / BLESSED_FILE_NAME).is_file():
+        judgement = Blessing.load(uris["blessing"])
+        if (uris["blessing"] / BLESSED_FILE_NAME).is_file() != judgement.blessed:
+            raise DataError(
+                f"{uris['blessing'] / blessing_file.FILE_NAME}: does not say what the {BLESSED_FILE_NAME} file beside"
+                " it says; evaluate the model again"
+            )
+        if judgement.blessed:
             pushed = push(uris, judgement, json.loads(exec_properties["registry"]), json.loads(exec_properties["tags"]))
         else:
-            pushed = {
-                "pushed": False,
-                "reason": "; ".join(judgement.reasons) or "the Evaluator did not bless the model",
-            }
+            pushed = {"pushed": False, "reason": "; ".join(judgement.reasons)}
         _record(pushed, artifact_utils.get_single_instance(output_dict["pushed_model"]))
 
 
@@ -58,7 +64,7 @@ def push(
         raise ModelError(
             f"{uris['model']}: its label map is not that of {uris['examples']}; train it on these examples"
         )
-    beside = [uris["evaluation"] / name for name in (blessing_file.FILE_NAME, METRICS_FILE)]
+    beside = [uris["blessing"] / blessing_file.FILE_NAME, uris["evaluation"] / METRICS_FILE]
     beside.append(uris["examples"] / ledger_file.FILE_NAME)
     facts = {
         "architecture": Config.load(uris["model"] / config_file.FILE_NAME).model.name,
@@ -66,8 +72,11 @@ def push(
         "blessing": judgement.outcome,
         "champion": judgement.champion,
         "split": judgement.split,
+        split_identity.TAG: judgement.split_identity,
         "images": f"{judgement.images_scored} of {judgement.images_total}",
     }
+    if judgement.override:
+        facts["override"] = str(judgement.override)
     if "statistics" in uris:
         beside.append(uris["statistics"] / profile_file.FILE_NAME)
         facts[profile_file.TAG] = f"{DOCUMENTS_FOLDER}/{profile_file.FILE_NAME}"
@@ -85,7 +94,7 @@ def push(
         documents=[path for path in beside if path.is_file()],
     )
     registry.set_alias(version.name, alias, version.version)
-    reason = f"blessed, registered in {registry.uri}"
+    reason = f"{judgement.override or 'blessed'}, registered in {registry.uri}"
     return {"pushed": True, "name": version.name, "version": version.version, "alias": alias, "reason": reason}
 
 
@@ -153,8 +162,8 @@ class Pusher(base_component.BaseComponent):
 
         Args:
           model: the Exporter's Model, a bundle.
-          blessing: ModelBlessing of that model.
-          evaluation: ModelEvaluation with the Evaluator's `blessing.json` and `metrics.json`.
+          blessing: ModelBlessing of that model, with the Evaluator's `blessing.json`.
+          evaluation: ModelEvaluation with its `metrics.json`.
           examples: Examples the model was trained on; label map and ledger are taken from them.
           registry: `uri` of the registry, `name` to register under and `alias` that moves (champion).
           tags: facts of this run to keep with the version, such as the fingerprint of its data.

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from pipeline.kubeflow_runner import Engine
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NOT_BLESSED = 1, 2, 3
+EXIT_CODES = {"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED, "INCONCLUSIVE": EXIT_NOT_BLESSED}
 
-config_option = click.option("--config", "path", required=True, type=click.Path(dir_okay=False), help="YAML file.")
+config_file = click.Path(dir_okay=False)
+config_option = click.option("--config", "path", required=True, type=config_file, help="YAML file.")
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
 
 
@@ -34,7 +36,7 @@ def main() -> None:
 @set_option
 @click.option("--summary", type=click.Path(dir_okay=False), help="Write what happened as JSON.")
 def run(path: str, overrides: tuple[str, ...], summary: str | None) -> None:
-    """Run on this machine. Exit code 0: blessed and pushed; 3: not blessed; 1: failed; 2: bad usage."""
+    """Run on this machine. Exit code 0: blessed and pushed; 3: not blessed, inconclusive; 1: failed; 2: bad usage."""
     config = _load(path, overrides)
     _make_folders(Path(config.root), *[Path(path).parent for path in [summary] if path])
     from pipeline.run_log import run_log
@@ -46,7 +48,35 @@ def run(path: str, overrides: tuple[str, ...], summary: str | None) -> None:
 
         write(result, summary)
     _report(result, log)
-    sys.exit({"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED}.get(result["outcome"], EXIT_FAILED))
+    sys.exit(EXIT_CODES.get(result["outcome"], EXIT_FAILED))
+
+
+@main.command()
+@click.argument("run")
+@click.option("--reason", required=True, metavar="TEXT", help="Why, for those who read it later.")
+@click.option("--config", "path", type=config_file, help="YAML file of the pipeline, where RUN is an id.")
+@set_option
+def bless(run: str, reason: str, path: str | None, overrides: tuple[str, ...]) -> None:
+    """Override a verdict: the next run of the same pipeline pushes what this RUN refused.
+
+    RUN is what `run` names at its end, the id of the Evaluator's execution, or the path of its blessing. Who did it,
+    when and why is kept in the pipeline's metadata, in blessing.json and with the registered version.
+    """
+    if not reason.strip():
+        _fail(ConfigError("--reason is empty, but those who read it later need one"), EXIT_USAGE)
+    if path is None and not Path(run).exists():
+        _fail(ConfigError(f"{run}: is no path of a blessing; for the id of a run give its --config too"), EXIT_USAGE)
+    config = _load(path, overrides) if path else None
+    from pipeline import override
+
+    try:
+        record = override.bless(config.root if config else override.root_of(run), run, reason)
+    except EfficientDetError as error:
+        _fail(error)
+    for sentence in record.reasons:
+        click.echo(sentence)
+    click.echo(f"{record.outcome}, {record.override}")
+    click.echo("run the pipeline again, with nothing changed, to push the model")
 
 
 @main.command("compile")
@@ -130,11 +160,16 @@ def _report(result: dict[str, Any], log: Path) -> None:
     for kind, metrics in result["metrics"].items():
         shown = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)
         console.print(f"{kind:6}{shown}", soft_wrap=True)
-    for reason in result["reasons"]:
+    for reason in [*result["reasons"], *_overridden(result["override"])]:
         console.print(reason, markup=False, soft_wrap=True)
     model = result["model"]
     pushed = f": {model['name']} version {model['version']} is now @{model['alias']}" if model else ""
-    console.print(f"{result['outcome']}{pushed}   (full log: {log})", markup=False, soft_wrap=True)
+    where = f"run {result['run']}, full log: {log}" if result["run"] else f"full log: {log}"
+    console.print(f"{result['outcome']}{pushed}   ({where})", markup=False, soft_wrap=True)
+
+
+def _overridden(override: dict[str, Any] | None) -> list[str]:
+    return [f"overridden by {override['by']}: {override['reason']}"] if override else []
 
 
 def _fail(error: EfficientDetError, code: int = EXIT_FAILED) -> NoReturn:

@@ -24,6 +24,7 @@ from pipeline.fingerprint import data_fingerprint
 from pipeline.pipeline import create_pipeline, training_inputs
 
 EXECUTION = metadata_store_pb2.Execution
+METADATA_FILE = "metadata.db"
 
 
 def run(config: PipelineConfig) -> None:
@@ -37,7 +38,7 @@ def run(config: PipelineConfig) -> None:
     check_initial_weights(config.detector.model)
     artifacts = Path(config.root) / "artifacts"
     artifacts.mkdir(parents=True, exist_ok=True)
-    with _only_run(Path(config.root)):
+    with only_run(Path(config.root)):
         sweep_stale(config)
         data = data_fingerprint(config.source)
         baseline = resolve_baseline(config, training_inputs(config, data))
@@ -48,7 +49,7 @@ def run(config: PipelineConfig) -> None:
 
 def metadata_path(config: PipelineConfig) -> Path:
     """The sqlite file of a local pipeline's metadata."""
-    return Path(config.root) / "metadata.db"
+    return Path(config.root) / METADATA_FILE
 
 
 def metadata_store(config: PipelineConfig) -> MetadataStore:
@@ -72,7 +73,7 @@ def sweep_stale(config: PipelineConfig) -> None:
 
 
 @contextmanager
-def _only_run(root: Path) -> Iterator[None]:
+def only_run(root: Path) -> Iterator[None]:
     """Holds the run lock of a folder; the kernel frees it when the process dies, however it dies."""
     with (root / "run.lock").open("a+") as lock:
         try:

@@ -10,9 +10,10 @@ from typing import Any
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
+from efficientdet.blessing import BLESSED, FILE_NAME, INCONCLUSIVE, NOT_BLESSED
 from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE
 
-BLESSED, NOT_BLESSED, FAILED = "BLESSED", "NOT_BLESSED", "FAILED"
+FAILED = "FAILED"
 RUN_CONTEXT = "pipeline_run"
 State = metadata_store_pb2.Execution.State
 
@@ -27,13 +28,15 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
     """The summary of one run; `failure` is the sentence of the error that ended it, if one did."""
     executions = sorted(store.get_executions_by_context(run), key=lambda e: e.id)
     folders = _output_folders(store, [e.id for e in executions])
-    blessing = _json(folders.get("ModelEvaluation"), "blessing.json")
+    blessing = _json(folders.get("ModelBlessing"), FILE_NAME) or {}
     pushed = _json(folders.get("PushedModel"), "pushed.json")
     done = failure is None and pushed is not None
     return {
-        "outcome": FAILED if not done else BLESSED if pushed and pushed["pushed"] else NOT_BLESSED,
+        "run": store.get_contexts_by_id([run])[0].name,
+        "outcome": _outcome(blessing, pushed) if done else FAILED,
         "reasons": [failure] if failure else _reasons(blessing, pushed),
-        "metrics": (blessing or {}).get("metrics", {}),
+        "override": blessing.get("override"),
+        "metrics": blessing.get("metrics", {}),
         "ledger": (_json(folders.get("Examples"), "ledger.json") or {}).get("total", {}),
         "data": _data(folders.get("ExampleAnomalies")),
         "model": {key: pushed[key] for key in ("name", "version", "alias")} if pushed and pushed["pushed"] else None,
@@ -44,8 +47,10 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
 def never_started(failure: str) -> dict[str, Any]:
     """The summary of a run that failed before its first node."""
     return {
+        "run": None,
         "outcome": FAILED,
         "reasons": [failure],
+        "override": None,
         "metrics": {},
         "ledger": {},
         "data": {},
@@ -63,9 +68,16 @@ def write(summary: dict[str, Any], path: str | Path) -> None:
     aside.replace(path)
 
 
-def _reasons(blessing: dict[str, Any] | None, pushed: dict[str, Any] | None) -> list[str]:
-    """The sentences of the rules that were not kept, or why a blessed model was not pushed."""
-    broken = [rule["sentence"] for rule in (blessing or {}).get("rules", []) if rule["outcome"] == "FAILED"]
+def _outcome(blessing: dict[str, Any], pushed: dict[str, Any] | None) -> str:
+    """BLESSED for what was pushed, else why it was not: INCONCLUSIVE, or NOT_BLESSED for any other reason."""
+    if pushed and pushed["pushed"]:
+        return BLESSED
+    return INCONCLUSIVE if blessing.get("outcome") == INCONCLUSIVE and not blessing["blessed"] else NOT_BLESSED
+
+
+def _reasons(blessing: dict[str, Any], pushed: dict[str, Any] | None) -> list[str]:
+    """The sentences of the rules that were not kept or could not be told, or why a blessed model was not pushed."""
+    broken = [r["sentence"] for r in blessing.get("rules", []) if r["outcome"] in ("FAILED", INCONCLUSIVE)]
     if broken or pushed is None or pushed["pushed"]:
         return broken
     return [pushed["reason"]]

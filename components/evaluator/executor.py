@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow_model_analysis as tfma
 from tfx.components.evaluator import constants
@@ -17,27 +16,44 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
 from components.evaluator import extractor
+from components.evaluator.champion import ChampionBundle, fetch_champion
 from components.evaluator.detectors import release_detectors
-from components.evaluator.eval_config import BASELINE, CANDIDATE, eval_config
-from components.evaluator.metrics import IMAGES, PER_CLASS
-from components.evaluator.record import UNSCORED_FILE, read_unscored, record_into
-from components.evaluator.results import read_metrics
-from efficientdet.blessing import NO_CHAMPION, VARIANTS, Blessing, Bounds, Metrics, Rule, judge
-from efficientdet.bundle import TFLITE_FILE, variants, verify_manifest
-from efficientdet.coco_metric import COCO_METRICS
+from components.evaluator.eval_config import BASELINE, eval_config
+from components.evaluator.evidence import Findings, gather
+from components.evaluator.record import record_into
+from components.evaluator.thresholds import kept, set_thresholds, slicing
+from efficientdet.blessing import Blessing, Bounds, judge
+from efficientdet.bundle import variants, verify_manifest
 from efficientdet.data import ledger
 from efficientdet.data.input_pipeline import count_records
 from efficientdet.errors import DataError, ModelError
 from efficientdet.infer import read_packed
 from efficientdet.label_map import LabelMap
-from efficientdet.registry import ModelVersion, open_registry
 
 METRICS_FILE = "metrics.json"
-NAMED = 5  # images in one sentence
 
 Artifacts = dict[str, list[Artifact]]
-Found = Mapping[str, Mapping[int | None, float | None]]
-"""What TFMA measured of one model: number by name, and by class id or None for all classes."""
+
+
+class Case(NamedTuple):
+    """What is to be judged: the bundle in a folder, on all `total` images of a split, with their label map."""
+
+    bundle: Path
+    label_map: LabelMap
+    split: str
+    total: int
+    bounds: Bounds
+
+    @classmethod
+    def open(cls, input_dict: Artifacts, exec_properties: dict[str, Any]) -> Case:
+        """The case of a component's inputs and parameters, found to be whole."""
+        bounds = Bounds.parse(json.loads(exec_properties["bounds"]), source="Evaluator bounds")
+        examples = artifact_utils.get_single_instance(input_dict[keys.EXAMPLES_KEY])
+        [split] = json_utils.loads(exec_properties[keys.EXAMPLE_SPLITS_KEY])
+        label_map = LabelMap.load(examples.uri)
+        bundle = Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
+        check_bundle(bundle, label_map)
+        return cls(bundle, label_map, split, count_images(examples, split), bounds)
 
 
 class Executor(stock.Executor):
@@ -49,26 +65,17 @@ class Executor(stock.Executor):
         Raises ModelError when a bundle is damaged or has another label map than the examples, and
         DataError when the split is empty.
         """
-        bounds = Bounds.parse(json.loads(exec_properties["bounds"]), source="Evaluator bounds")
-        examples = artifact_utils.get_single_instance(input_dict[keys.EXAMPLES_KEY])
-        [split] = json_utils.loads(exec_properties[keys.EXAMPLE_SPLITS_KEY])
-        label_map = LabelMap.load(examples.uri)
-        bundle = Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
-        check_bundle(bundle, label_map)
-        total = count_images(examples, split)
+        case = Case.open(input_dict, exec_properties)
         evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         with TemporaryDirectory() as folder:
             champion = None
-            if bounds.max_champion_drop is not None:
-                champion = fetch_champion(exec_properties, Path(folder) / BASELINE)
-            no_champion = NO_CHAMPION
-            if champion and LabelMap.load(Path(folder) / BASELINE).hash != label_map.hash:
-                no_champion = f"the champion {champion} was trained on other classes, so nothing can be compared"
-                champion = None
-            if champion:
-                check_bundle(Path(folder) / BASELINE, label_map)
-                input_dict = {**input_dict, keys.BASELINE_MODEL_KEY: [_model(Path(folder) / BASELINE)]}
-            config = eval_config(bounds, total, with_baseline=champion is not None, variants=tuple(variants(bundle)))
+            if case.bounds.max_champion_drop is not None:
+                champion = fetch_champion(exec_properties, Path(folder) / BASELINE, case.label_map)
+            compared = champion.comparable(variants(case.bundle)) if champion else []
+            if champion and compared:
+                check_bundle(champion.folder, case.label_map)
+                input_dict = {**input_dict, keys.BASELINE_MODEL_KEY: [_model(champion.folder)]}
+            config = _config(case, compared)
             analysis = {
                 keys.EVAL_CONFIG_KEY: proto_utils.proto_to_json(config),
                 keys.MODULE_PATH_KEY: extractor.__name__,
@@ -78,31 +85,19 @@ class Executor(stock.Executor):
                     super().Do(input_dict, output_dict, {**exec_properties, **analysis})
             finally:
                 release_detectors()
-        found = read_metrics(evaluation)[CANDIDATE if champion else ""]
-        theirs = _overall(read_metrics(evaluation)[BASELINE]) if champion else None
-        images = {variant: int(found[f"{variant}/{IMAGES}"][None] or 0) for variant in VARIANTS}
-        rules = judge(bounds, _overall(found), images, total, theirs, no_champion)
-        unscored = read_unscored(evaluation)
-        record = Blessing(
-            rules=tuple(_naming(unscored, rule) if rule.rule.endswith(f"_{IMAGES}") else rule for rule in rules),
-            split=split,
-            images_scored=min(images.values()),
-            images_total=total,
-            metrics=_overall(found),
-            per_class=_per_class(found, label_map),
-            champion=champion.version if champion else "",
-            champion_metrics=theirs or {},
-        )
-        if record.blessed != tfma.load_validation_result(evaluation).validation_ok:
+        found = gather(evaluation, case.bundle, case.label_map, case.total, champion, compared, case.bounds.confidence)
+        record = _record(case, found, champion.version.version if champion and compared else "")
+        if kept(record.rules, bool(_changes(case, compared))) != tfma.load_validation_result(evaluation).validation_ok:
             raise AssertionError(f"{evaluation}: our rules say {record.outcome}, TFMA's thresholds the opposite")
-        _write(record, output_dict, champion)
+        # Here the report is written, and the best threshold of each class is found.
+        _write(record, output_dict, champion if compared else None)
 
 
 def check_bundle(folder: Path, label_map: LabelMap) -> None:
-    """Raises ModelError unless the bundle is whole and both it and its TFLite have this label map."""
+    """Raises ModelError unless the bundle is whole and both it and each of its TFLites have this label map."""
     verify_manifest(folder)
-    _, packed = read_packed(folder / TFLITE_FILE)
-    for where, found in ((folder, LabelMap.load(folder)), (folder / TFLITE_FILE, packed)):
+    packed = {path: read_packed(path)[1] for path in variants(folder).values() if path.is_file()}
+    for where, found in {folder: LabelMap.load(folder), **packed}.items():
         if found.hash != label_map.hash:
             raise ModelError(
                 f"{where}: its label map {found.hash} is not the examples' {label_map.hash}, so its class ids mean "
@@ -125,26 +120,36 @@ def count_images(examples: Artifact, split: str) -> int:
     return total
 
 
-def fetch_champion(exec_properties: Mapping[str, Any], destination: Path) -> ModelVersion | None:
-    """Copies the bundle to compare with to `destination`; None when the pipeline names none or there is none yet."""
-    baseline, settings = exec_properties["baseline"], json.loads(exec_properties["registry"])
-    if not baseline:
-        return None
-    registry = open_registry(settings["uri"])
-    if baseline.startswith("@"):
-        champion = registry.champion(settings["name"], baseline.removeprefix("@"))
-        if champion is None:
-            return None
-        baseline = champion.version
-    return registry.fetch(settings["name"], baseline, destination)
+def _config(case: Case, compared: Sequence[str]) -> tfma.EvalConfig:
+    """What TFMA is to measure, and the bounds that it can express."""
+    files, bounds = list(variants(case.bundle)), case.bounds
+    config = eval_config(files, [slicing(name) for name in bounds.slice_floors], with_baseline=bool(compared))
+    set_thresholds(config, bounds, case.total, files, _changes(case, compared))
+    return config
 
 
-def _naming(unscored: Mapping[str, str], rule: Rule) -> Rule:
-    """The rule with the images that could not be scored in its sentence."""
-    named = [f"{image_id} ({reason})" for image_id, reason in list(unscored.items())[:NAMED]]
-    more = [f"{len(unscored) - NAMED} more in {UNSCORED_FILE}"] if len(unscored) > NAMED else []
-    listed = f"; not scored: {', '.join([*named, *more])}" if unscored else ""
-    return replace(rule, sentence=rule.sentence + listed)
+def _changes(case: Case, compared: Sequence[str]) -> Sequence[str]:
+    """The files whose change TFMA judges too: none where a policy may forbid it, since TFMA knows no splits."""
+    return compared if case.bounds.on_changed_split == "compare" else []
+
+
+def _record(case: Case, found: Findings, champion: str) -> Blessing:
+    known = found.evidence
+    return Blessing(
+        rules=judge(case.bounds, known),
+        split=case.split,
+        images_scored=min(known.images.values()),
+        images_total=known.total,
+        metrics=known.metrics,
+        per_class=known.per_class,
+        slices=known.slices,
+        missing_classes=known.missing_classes,
+        runtimes=known.runtimes,
+        split_identity=found.split_identity,
+        champion=champion,
+        champion_metrics=found.champion_metrics,
+        on_inconclusive=case.bounds.on_inconclusive,
+    )
 
 
 def _model(folder: Path) -> Artifact:
@@ -153,21 +158,7 @@ def _model(folder: Path) -> Artifact:
     return model
 
 
-def _per_class(found: Found, label_map: LabelMap) -> Mapping[str, Metrics]:
-    """The numbers of each class, by variant and class name."""
-    return {
-        variant: {
-            label.name: {name: found[f"{variant}/{name}"].get(label.id) for name in PER_CLASS} for label in label_map
-        }
-        for variant in VARIANTS
-    }
-
-
-def _overall(values: Found) -> Metrics:
-    return {variant: {name: values[f"{variant}/{name}"][None] for name in COCO_METRICS} for variant in VARIANTS}
-
-
-def _write(record: Blessing, output_dict: Artifacts, champion: ModelVersion | None) -> None:
+def _write(record: Blessing, output_dict: Artifacts, champion: ChampionBundle | None) -> None:
     """Leaves the record in both artifacts, and the champion's name in place of the folder it was fetched to."""
     evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
     blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
@@ -176,5 +167,14 @@ def _write(record: Blessing, output_dict: Artifacts, champion: ModelVersion | No
     aside = Path(evaluation) / f".{METRICS_FILE}"
     aside.write_text(json.dumps({**record.metrics, "per_class": record.per_class}, indent=1) + "\n", encoding="utf-8")
     aside.replace(aside.with_name(METRICS_FILE))
+    _bless(record, blessing)
     if champion:
-        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, str(champion))
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, str(champion.version))
+
+
+def _bless(record: Blessing, artifact: Artifact) -> None:
+    """TFX's own signs of a blessing, in place of those that it has set by TFMA's thresholds alone."""
+    signs = {True: constants.BLESSED_FILE_NAME, False: constants.NOT_BLESSED_FILE_NAME}
+    (Path(artifact.uri) / signs[not record.blessed]).unlink(missing_ok=True)
+    (Path(artifact.uri) / signs[record.blessed]).touch()
+    artifact.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(record.blessed))

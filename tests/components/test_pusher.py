@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
 from efficientdet.config import Config
 from efficientdet.data import profile
 from efficientdet.data.profile import Profile
-from efficientdet.errors import ModelError
+from efficientdet.errors import DataError, ModelError
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
 
@@ -33,12 +34,17 @@ def push(tmp_path: Path) -> Push:
     """Runs the executor on artifacts as the Exporter, Evaluator and example generation leave them."""
 
     def run(
-        blessed: bool = True, content: str = "weights", labels: LabelMap = LABELS, counted: bool = False, **tags: str
+        blessed: bool = True,
+        content: str = "weights",
+        labels: LabelMap = LABELS,
+        counted: bool = False,
+        overridden: str = "",
+        **tags: str,
     ) -> Artifact:
         inputs = {
             "model": [write_model(tmp_path / "model", content)],
-            "blessing": [write_blessing(tmp_path / "blessing", blessed)],
-            "evaluation": [write_evaluation(tmp_path / "evaluation", blessed)],
+            "blessing": [write_blessing(tmp_path / "blessing", blessed, overridden)],
+            "evaluation": [write_evaluation(tmp_path / "evaluation")],
             "examples": [write_examples(tmp_path / "examples", labels)],
         }
         if counted:
@@ -77,16 +83,21 @@ def write_model(folder: Path, content: str) -> Artifact:
     return model
 
 
-def write_blessing(folder: Path, blessed: bool) -> Artifact:
+def write_blessing(folder: Path, blessed: bool, overridden: str) -> Artifact:
     blessing = artifact(standard_artifacts.ModelBlessing, folder)
-    (folder / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+    rule = Rule(
+        "floors.float/AP", 0.6, 0.5 if blessed else 0.7, "PASSED" if blessed else "FAILED", "float AP 0.6, floor"
+    )
+    record = Blessing((rule,), "eval", 12, 12, METRICS, champion="", split_identity="5ee")
+    if overridden:
+        record = record.overrule("ann@desk", datetime(2024, 5, 4, 12, tzinfo=UTC), overridden)
+    record.write(folder)
+    (folder / ("BLESSED" if record.blessed else "NOT_BLESSED")).touch()
     return blessing
 
 
-def write_evaluation(folder: Path, blessed: bool) -> Artifact:
+def write_evaluation(folder: Path) -> Artifact:
     evaluation = artifact(standard_artifacts.ModelEvaluation, folder)
-    rule = Rule("min_float_ap", 0.6, 0.5 if blessed else 0.7, "PASSED" if blessed else "FAILED", "float AP 0.6, floor")
-    Blessing((rule,), "eval", 12, 12, METRICS, champion="").write(folder)
     (folder / "metrics.json").write_text(json.dumps(METRICS))
     return evaluation
 
@@ -129,6 +140,7 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
         "blessing": "BLESSED",
         "champion": "",
         "split": "eval",
+        "split_identity": "5ee",
         "images": "12 of 12",
         "data": "f00",
     }
@@ -149,6 +161,25 @@ def test_what_is_not_blessed_is_not_registered(push: Push, tmp_path: Path) -> No
     pushed = push(blessed=False)
     assert pushed_json(pushed) == {"pushed": False, "reason": "float AP 0.6, floor"}
     assert pushed.get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "registry").exists()
+
+
+def test_what_a_person_blessed_is_registered_with_the_verdict_and_the_reason(push: Push, tmp_path: Path) -> None:
+    pushed = pushed_json(push(blessed=False, overridden="shipped for the fair"))
+    how = "overridden by ann@desk at 2024-05-04T12:00:00+00:00: shipped for the fair"
+    assert pushed["reason"].startswith(f"{how}, registered in ")
+    registry = open_registry(tmp_path / "registry")
+    champion = registry.get("pets")
+    assert (champion.tags["blessing"], champion.tags["override"]) == ("NOT_BLESSED", how)
+    registry.fetch("pets", "champion", tmp_path / "fetched", only=["documents"])
+    assert Blessing.load(tmp_path / "fetched" / "documents").override.reason == "shipped for the fair"
+
+
+def test_a_blessing_that_contradicts_itself_is_not_pushed(push: Push, tmp_path: Path) -> None:
+    push(blessed=False)
+    (tmp_path / "blessing" / "BLESSED").touch()
+    with pytest.raises(DataError, match=r"blessing\.json: does not say what the BLESSED file beside it says"):
+        push(blessed=False)
     assert not (tmp_path / "registry").exists()
 
 

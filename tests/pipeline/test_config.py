@@ -51,7 +51,9 @@ def test_overrides_reach_every_group(tmp_path: Path):
         ({"registry": {"name": "a/b"}}, "registry.name='a/b'"),
         ({"registry": {"name": "tiny", "alias": "latest"}}, "registry.alias='latest'"),
         ({"blessing": {"min_ap": 0.3}}, "did you mean blessing.min_"),
-        ({"blessing": {"min_int8_ap": 30}}, "less than or equal to 1"),
+        ({"blessing": {"min_int8_ap": 30}}, "blessing.floors.int8/AP=30: Input should be less than or equal to 1"),
+        ({"blessing": {"floors": {"mAP": 0.3}}}, "'mAP' is no number of COCO"),
+        ({"blessing": {"on_inconclusive": "shrug"}}, "blessing.on_inconclusive='shrug'"),
         ({"validation": {"max_drift": 2}}, "validation.max_drift=2"),
         ({"validation": {"fail_on": "anything"}}, "validation.fail_on='anything'"),
         ({"tuning": {"trials": 2, "learning_rate": [1, 0.1]}}, "tuning.learning_rate=[1, 0.1]"),
@@ -68,6 +70,15 @@ def test_wrong_settings_are_refused(over: dict, says: str):
         values["source"] = {**MINIMAL["source"], **over["source"]}
     with pytest.raises(ConfigError, match=re.escape(says)):
         PipelineConfig.parse(values)
+
+
+def test_bounds_of_one_file_can_be_set_in_one_line(tmp_path: Path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**MINIMAL, "blessing": {"floors": {"AP": 0.4}, "max_int8_drop": 0.1}}))
+    words = ["blessing.floors.int8/AP50=0.6", "blessing.min_float_ap=0.5", "blessing.max_tflite_drop.int8=0.2"]
+    blessing = load_config(path, words).blessing
+    assert blessing.floors == {"AP": 0.4, "int8/AP50": 0.6, "float/AP": 0.5}
+    assert blessing.max_tflite_drop == {"int8": 0.2}
 
 
 COCO = {"format": "coco", "path": "data", "splits": {"all": "all.json"}, "images": {"all": "images"}}

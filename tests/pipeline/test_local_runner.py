@@ -15,8 +15,8 @@ from pipeline import local_runner
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.local_runner import _only_run
-with _only_run(Path(sys.argv[1])):
+from pipeline.local_runner import only_run
+with only_run(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -32,7 +32,7 @@ def test_a_second_run_is_refused_while_the_first_lives(config):
         local_runner.run(config)
     holder.kill()
     holder.wait()
-    with local_runner._only_run(Path(config.root)):
+    with local_runner.only_run(Path(config.root)):
         pass
 
 

@@ -97,6 +97,21 @@ def test_another_bound_judges_again_and_no_more(first, coco_job, efficientdet):
     assert [model["version"] for model in listed] == ["1"]
 
 
+def test_what_a_person_blessed_is_pushed_by_the_next_run(first, coco_job, efficientdet):
+    strict = ("blessing.floors.int8/AP=0.99", "registry.name=overridden")
+    code, refused = coco_job.run(*strict)
+    assert (code, refused["outcome"], refused["override"]) == (3, "NOT_BLESSED", None)
+    done = coco_job.bless(refused["run"], "shipped for the fair")
+    assert done.returncode == 0, done.stderr
+    code, summary = coco_job.run(*strict)
+    assert (code, summary["outcome"]) == (0, "BLESSED"), summary["reasons"]
+    assert coco_job.worked(summary) == {"Pusher"}
+    assert summary["override"]["reason"] == "shipped for the fair"
+    assert summary["model"]["name"] == "overridden"
+    code, summary = coco_job.run(*strict)
+    assert (code, coco_job.cached(summary)) == (0, NODES)
+
+
 def test_another_annotation_runs_the_data_steps_again(first, coco_job):
     path = Path(coco_job.config["source"]["path"]) / "annotations/instances_train.json"
     before = path.read_text()

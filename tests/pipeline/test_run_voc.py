@@ -79,7 +79,7 @@ def voc_job(pipeline_job, tmp_path_factory):
                 "training": training,
                 "export": {"calibration_images": 40},
             },
-            "blessing": {"min_float_ap": 0.05, "min_int8_ap": 0.05, "max_int8_drop": 0.05, "max_champion_drop": 0.1},
+            "blessing": {"floors": {"AP": 0.05}, "max_tflite_drop": 0.05, "max_champion_drop": 0.1},
             "registry": {"uri": str(folder / "registry"), "name": "voc-digits"},
         },
     )

@@ -6,9 +6,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from efficientdet.data.profile import Profile
 from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE, Anomaly, Drift, to_json
-from pipeline.summary import _data, never_started
+from pipeline.summary import _data, _outcome, _reasons, never_started
 
 
 def test_distances_by_split_and_anomalies_as_the_validator_wrote_them(tmp_path: Path) -> None:
@@ -26,3 +28,32 @@ def test_distances_by_split_and_anomalies_as_the_validator_wrote_them(tmp_path: 
 
 def test_without_a_verdict_there_is_nothing_to_tell(tmp_path: Path) -> None:
     assert _data(None) == _data(tmp_path) == never_started("no")["data"] == {}
+
+
+RULES = [
+    {"outcome": "PASSED", "sentence": "float AP is fine"},
+    {"outcome": "INCONCLUSIVE", "sentence": "these images cannot tell"},
+    {"outcome": "SKIPPED", "sentence": "there is no champion"},
+]
+REFUSED = {"pushed": False, "reason": "another became champion"}
+
+
+@pytest.mark.parametrize(
+    ("blessing", "pushed", "outcome"),
+    [
+        ({"outcome": "INCONCLUSIVE", "blessed": False}, REFUSED, "INCONCLUSIVE"),
+        ({"outcome": "INCONCLUSIVE", "blessed": True}, {"pushed": True}, "BLESSED"),
+        ({"outcome": "INCONCLUSIVE", "blessed": True}, REFUSED, "NOT_BLESSED"),
+        ({"outcome": "NOT_BLESSED", "blessed": False}, REFUSED, "NOT_BLESSED"),
+        ({"outcome": "NOT_BLESSED", "blessed": True}, {"pushed": True}, "BLESSED"),
+        ({"outcome": "BLESSED", "blessed": True}, REFUSED, "NOT_BLESSED"),
+    ],
+)
+def test_the_outcome_is_what_became_of_the_model(blessing: dict, pushed: dict, outcome: str) -> None:
+    assert _outcome(blessing, pushed) == outcome
+
+
+def test_the_reasons_are_what_spoke_against_it() -> None:
+    assert _reasons({"rules": RULES}, REFUSED) == ["these images cannot tell"]
+    assert _reasons({"rules": RULES[:1]}, REFUSED) == ["another became champion"]
+    assert _reasons({}, None) == []

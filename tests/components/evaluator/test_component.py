@@ -50,8 +50,10 @@ def blessings(store: MetadataStore) -> list[Blessing]:
 
 def test_runs_in_tfx_and_a_new_bound_judges_again(tmp_path: Path, examples: Path, bundle: Callable[..., Path]) -> None:
     for floor in (0.1, 0.999):
-        store = run(tmp_path, examples, bundle(1, 2), Bounds(min_float_ap=floor))
+        store = run(tmp_path, examples, bundle(1, 2), Bounds(min_float_ap=floor, max_champion_drop=0))
     assert [record.outcome for record in blessings(store)] == ["BLESSED", "NOT_BLESSED"]
+    [first] = [rule for rule in blessings(store)[0].rules if rule.rule == "on_no_champion"]
+    assert first.sentence == "there is no champion to compare with (blessing.on_no_champion=skip)"
     [evaluation, _] = store.get_artifacts_by_type("ModelEvaluation")
     assert json.loads((Path(evaluation.uri) / "blessing.json").read_text())["outcome"] == "BLESSED"
 
@@ -59,5 +61,5 @@ def test_runs_in_tfx_and_a_new_bound_judges_again(tmp_path: Path, examples: Path
 def test_bounds_may_be_given_as_values() -> None:
     examples, model = (Channel(type=t) for t in (standard_artifacts.Examples, standard_artifacts.Model))
     evaluator = Evaluator(examples, model, bounds={"max_int8_drop": 0.1}, baseline=None)
-    assert Bounds.parse(json.loads(evaluator.exec_properties["bounds"])) == Bounds(max_int8_drop=0.1)
+    assert Bounds.parse(json.loads(evaluator.exec_properties["bounds"])) == Bounds(max_tflite_drop={"int8": 0.1})
     assert evaluator.exec_properties["baseline"] == ""
