@@ -10,6 +10,7 @@ from typing import Any
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
+from efficientdet.infra_blessing import FILE_NAME as INFRA_FILE
 from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE
 
 BLESSED, NOT_BLESSED, FAILED = "BLESSED", "NOT_BLESSED", "FAILED"
@@ -28,12 +29,14 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
     executions = sorted(store.get_executions_by_context(run), key=lambda e: e.id)
     folders = _output_folders(store, [e.id for e in executions])
     blessing = _json(folders.get("ModelEvaluation"), "blessing.json")
+    infra = _json(folders.get("InfraBlessing"), INFRA_FILE) or {}
     pushed = _json(folders.get("PushedModel"), "pushed.json")
     done = failure is None and pushed is not None
     return {
         "outcome": FAILED if not done else BLESSED if pushed and pushed["pushed"] else NOT_BLESSED,
-        "reasons": [failure] if failure else _reasons(blessing, pushed),
+        "reasons": [failure] if failure else _reasons(blessing, infra, pushed),
         "metrics": (blessing or {}).get("metrics", {}),
+        "runtimes": {runtime["variant"]: runtime for runtime in infra.get("runtimes", [])},
         "ledger": (_json(folders.get("Examples"), "ledger.json") or {}).get("total", {}),
         "data": _data(folders.get("ExampleAnomalies")),
         "model": {key: pushed[key] for key in ("name", "version", "alias")} if pushed and pushed["pushed"] else None,
@@ -47,6 +50,7 @@ def never_started(failure: str) -> dict[str, Any]:
         "outcome": FAILED,
         "reasons": [failure],
         "metrics": {},
+        "runtimes": {},
         "ledger": {},
         "data": {},
         "model": None,
@@ -63,9 +67,10 @@ def write(summary: dict[str, Any], path: str | Path) -> None:
     aside.replace(path)
 
 
-def _reasons(blessing: dict[str, Any] | None, pushed: dict[str, Any] | None) -> list[str]:
-    """The sentences of the rules that were not kept, or why a blessed model was not pushed."""
+def _reasons(blessing: dict[str, Any] | None, infra: dict[str, Any], pushed: dict[str, Any] | None) -> list[str]:
+    """The sentences of the rules that were not kept, on quality and then on runtime, or why nothing was pushed."""
     broken = [rule["sentence"] for rule in (blessing or {}).get("rules", []) if rule["outcome"] == "FAILED"]
+    broken += infra.get("reasons", [])
     if broken or pushed is None or pushed["pushed"]:
         return broken
     return [pushed["reason"]]

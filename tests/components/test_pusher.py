@@ -19,6 +19,7 @@ from efficientdet.config import Config
 from efficientdet.data import profile
 from efficientdet.data.profile import Profile
 from efficientdet.errors import ModelError
+from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
 
@@ -33,11 +34,17 @@ def push(tmp_path: Path) -> Push:
     """Runs the executor on artifacts as the Exporter, Evaluator and example generation leave them."""
 
     def run(
-        blessed: bool = True, content: str = "weights", labels: LabelMap = LABELS, counted: bool = False, **tags: str
+        blessed: bool = True,
+        content: str = "weights",
+        labels: LabelMap = LABELS,
+        counted: bool = False,
+        runs: bool = True,
+        **tags: str,
     ) -> Artifact:
         inputs = {
             "model": [write_model(tmp_path / "model", content)],
             "blessing": [write_blessing(tmp_path / "blessing", blessed)],
+            "infra_blessing": [write_infra_blessing(tmp_path / "infra_blessing", runs)],
             "evaluation": [write_evaluation(tmp_path / "evaluation", blessed)],
             "examples": [write_examples(tmp_path / "examples", labels)],
         }
@@ -80,6 +87,15 @@ def write_model(folder: Path, content: str) -> Artifact:
 def write_blessing(folder: Path, blessed: bool) -> Artifact:
     blessing = artifact(standard_artifacts.ModelBlessing, folder)
     (folder / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+    return blessing
+
+
+def write_infra_blessing(folder: Path, runs: bool) -> Artifact:
+    blessing = artifact(standard_artifacts.InfraBlessing, folder)
+    outcome, reason = ("PASSED", "") if runs else ("FAILED", "int8: crashed with SIGSEGV (Segmentation fault)")
+    verdict = InfraBlessing((Runtime("int8", outcome, reason, 7),), 16, 1, "a CPU")
+    verdict.write(folder)
+    (folder / verdict.outcome).touch()
     return blessing
 
 
@@ -134,7 +150,7 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
     }
     registry.fetch("pets", "champion", tmp_path / "fetched", only=["documents"])
     documents = {path.name for path in (tmp_path / "fetched" / "documents").iterdir()}
-    assert documents == {"blessing.json", "metrics.json", "ledger.json"}
+    assert documents == {"blessing.json", "infra_blessing.json", "metrics.json", "ledger.json"}
 
 
 def test_the_profile_of_the_data_travels_with_the_version(push: Push, tmp_path: Path) -> None:
@@ -149,6 +165,14 @@ def test_what_is_not_blessed_is_not_registered(push: Push, tmp_path: Path) -> No
     pushed = push(blessed=False)
     assert pushed_json(pushed) == {"pushed": False, "reason": "float AP 0.6, floor"}
     assert pushed.get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "registry").exists()
+
+
+@pytest.mark.parametrize("blessed", [True, False])
+def test_what_does_not_run_is_not_registered(push: Push, tmp_path: Path, blessed: bool) -> None:
+    crashed = "int8: crashed with SIGSEGV (Segmentation fault)"
+    reason = crashed if blessed else f"float AP 0.6, floor; {crashed}"
+    assert pushed_json(push(blessed=blessed, runs=False)) == {"pushed": False, "reason": reason}
     assert not (tmp_path / "registry").exists()
 
 
@@ -195,6 +219,7 @@ def test_the_node_declares_what_the_executor_reads() -> None:
     node = Pusher(
         model=Channel(type=standard_artifacts.Model),
         blessing=Channel(type=standard_artifacts.ModelBlessing),
+        infra_blessing=Channel(type=standard_artifacts.InfraBlessing),
         evaluation=Channel(type=standard_artifacts.ModelEvaluation),
         examples=Channel(type=standard_artifacts.Examples),
         registry={"uri": "runs/registry", "name": "pets", "alias": "beta"},
@@ -202,7 +227,7 @@ def test_the_node_declares_what_the_executor_reads() -> None:
         fingerprint="abc",
         statistics=Channel(type=standard_artifacts.ExampleStatistics),
     )
-    assert set(node.inputs) == {"model", "blessing", "evaluation", "examples", "statistics"}
+    assert set(node.inputs) == {"model", "blessing", "infra_blessing", "evaluation", "examples", "statistics"}
     assert node.outputs["pushed_model"].type is standard_artifacts.PushedModel
     assert json.loads(node.exec_properties["registry"])["alias"] == "beta"
     assert node.exec_properties["fingerprint"] == "abc"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from efficientdet.data.profile import Profile
 from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE, Anomaly, Drift, to_json
-from pipeline.summary import _data, never_started
+from pipeline.summary import _data, _reasons, never_started
 
 
 def test_distances_by_split_and_anomalies_as_the_validator_wrote_them(tmp_path: Path) -> None:
@@ -26,3 +26,12 @@ def test_distances_by_split_and_anomalies_as_the_validator_wrote_them(tmp_path: 
 
 def test_without_a_verdict_there_is_nothing_to_tell(tmp_path: Path) -> None:
     assert _data(None) == _data(tmp_path) == never_started("no")["data"] == {}
+
+
+def test_what_does_not_run_is_a_reason_after_what_is_not_good_enough() -> None:
+    rules = {"rules": [{"outcome": "FAILED", "sentence": "AP is low"}, {"outcome": "PASSED", "sentence": "fine"}]}
+    infra, pushed = {"reasons": ["int8: crashed"]}, {"pushed": False, "reason": "AP is low; int8: crashed"}
+    assert _reasons(rules, infra, pushed) == ["AP is low", "int8: crashed"]
+    assert _reasons({"rules": []}, infra, pushed) == ["int8: crashed"]
+    assert _reasons({"rules": []}, {}, {"pushed": True}) == []
+    assert never_started("no")["runtimes"] == {}
