@@ -16,6 +16,8 @@ from efficientdet import blessing as blessing_file
 from efficientdet import config as config_file
 from efficientdet import infra_blessing as infra_file
 from efficientdet import split_identity
+from efficientdet.best_threshold import FILE_NAME as THRESHOLDS_FILE
+from efficientdet.best_threshold import TAG as THRESHOLDS_TAG
 from efficientdet.blessing import Blessing
 from efficientdet.config import Config
 from efficientdet.data import ledger as ledger_file
@@ -24,6 +26,7 @@ from efficientdet.errors import DataError, ModelError
 from efficientdet.infra_blessing import INFRA_BLESSED, InfraBlessing
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry
+from efficientdet.report.page import FILE_NAME as REPORT_FILE
 
 PUSHED_FILE = "pushed.json"
 METRICS_FILE = "metrics.json"
@@ -70,7 +73,8 @@ def push(
             f"{uris['model']}: its label map is not that of {uris['examples']}; train it on these examples"
         )
     beside = [uris["blessing"] / blessing_file.FILE_NAME, uris["infra_blessing"] / infra_file.FILE_NAME]
-    beside += [uris["evaluation"] / METRICS_FILE, uris["examples"] / ledger_file.FILE_NAME]
+    beside += [uris["evaluation"] / name for name in (METRICS_FILE, REPORT_FILE)]
+    beside.append(uris["examples"] / ledger_file.FILE_NAME)
     facts = {
         "architecture": Config.load(uris["model"] / config_file.FILE_NAME).model.name,
         "label_map": label_map.hash,
@@ -85,6 +89,9 @@ def push(
     if "statistics" in uris:
         beside.append(uris["statistics"] / profile_file.FILE_NAME)
         facts[profile_file.TAG] = f"{DOCUMENTS_FOLDER}/{profile_file.FILE_NAME}"
+    if (uris["evaluation"] / THRESHOLDS_FILE).is_file():
+        beside.append(uris["evaluation"] / THRESHOLDS_FILE)
+        facts[THRESHOLDS_TAG] = f"{DOCUMENTS_FOLDER}/{THRESHOLDS_FILE}"
     registry = open_registry(settings["uri"])
     alias = settings.get("alias", CHAMPION)
     rival = registry.champion(settings["name"], alias)

@@ -12,6 +12,10 @@ from efficientdet.assignment import Assignment, assign
 from efficientdet.scored_image import ScoredImage
 from efficientdet.scored_split import Detected, Truths, gather
 
+FILE_NAME = "thresholds.json"
+"""By variant and class name its best threshold, beside an evaluation and a registered version."""
+TAG = "thresholds"
+"""Of a registered version: where among its documents that file is."""
 DEFAULT_THRESHOLD = 0.5
 """Taken for a class of which no threshold is best, as nothing of it was found or there was nothing to find."""
 

@@ -20,7 +20,9 @@ from components.evaluator.champion import ChampionBundle, fetch_champion
 from components.evaluator.detectors import release_detectors
 from components.evaluator.eval_config import BASELINE, eval_config
 from components.evaluator.evidence import Findings, gather
+from components.evaluator.publication import publish
 from components.evaluator.record import record_into
+from components.evaluator.runtimes import runtimes
 from components.evaluator.thresholds import kept, set_thresholds, slicing
 from efficientdet.blessing import Blessing, Bounds, judge
 from efficientdet.bundle import variants, verify_manifest
@@ -36,9 +38,14 @@ Artifacts = dict[str, list[Artifact]]
 
 
 class Case(NamedTuple):
-    """What is to be judged: the bundle in a folder, on all `total` images of a split, with their label map."""
+    """What is to be judged: the bundle in a folder, on all `total` images of a split of examples, with their label map.
+
+    pattern: the split's shards.
+    """
 
     bundle: Path
+    examples: str
+    pattern: str
     label_map: LabelMap
     split: str
     total: int
@@ -53,7 +60,8 @@ class Case(NamedTuple):
         label_map = LabelMap.load(examples.uri)
         bundle = Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
         check_bundle(bundle, label_map)
-        return cls(bundle, label_map, split, count_images(examples, split), bounds)
+        [folder] = artifact_utils.get_split_uris([examples], split)
+        return cls(bundle, examples.uri, f"{folder}/*", label_map, split, count_images(examples, split), bounds)
 
 
 class Executor(stock.Executor):
@@ -85,11 +93,13 @@ class Executor(stock.Executor):
                     super().Do(input_dict, output_dict, {**exec_properties, **analysis})
             finally:
                 release_detectors()
-        found = gather(evaluation, case.bundle, case.label_map, case.total, champion, compared, case.bounds.confidence)
+        measured = runtimes(case.bundle, case.bounds, case.pattern)
+        confidence = case.bounds.confidence
+        found = gather(evaluation, case.bundle, case.label_map, case.total, champion, compared, confidence, measured)
         record = _record(case, found, champion.version.version if champion and compared else "")
         if kept(record.rules, bool(_changes(case, compared))) != tfma.load_validation_result(evaluation).validation_ok:
             raise AssertionError(f"{evaluation}: our rules say {record.outcome}, TFMA's thresholds the opposite")
-        # Here the report is written, and the best threshold of each class is found.
+        publish(evaluation, case.examples, case.pattern, case.label_map, record)
         _write(record, output_dict, champion if compared else None)
 
 
