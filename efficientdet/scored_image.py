@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from efficientdet.coco_metric import Groundtruth
+from efficientdet.coco_metric import Groundtruth, ImageMatches, match_image
 from efficientdet.errors import DataError
 
 SUFFIX = ".jsonl.gz"
@@ -48,6 +48,11 @@ class ScoredImage:
     width: int
     truth: Groundtruth
     found: Mapping[str, Found]
+
+    def matches(self, contender: str) -> ImageMatches:
+        """The detections of one contender, matched to the groundtruth."""
+        found = self.found[contender]
+        return match_image(self.image_id, self.truth, found.boxes_xywh, found.classes, found.scores)
 
 
 def write_scored_images(path: str | Path, images: Iterable[ScoredImage]) -> Path:

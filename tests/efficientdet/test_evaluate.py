@@ -45,7 +45,7 @@ def test_the_numbers_are_pycocotools_over_every_image(digit_shards: Path, tmp_pa
 
     pattern = str(digit_shards / "Split-train/*")  # 12 images: a whole batch and a partial one
     model = lively_detector(CONFIG, 10, random_pictures(8, 64, 64))
-    scores = Evaluation(model, CONFIG, 10, pattern)()
+    scores = Evaluation(model, CONFIG, LabelMap.load(digit_shards), pattern)()
     assert scores.images == 12
 
     export_saved_model(model, CONFIG, LabelMap.load(digit_shards), tmp_path / "model")
@@ -75,11 +75,11 @@ def test_it_can_be_broken_off_between_batches(digit_shards: Path):
         raise PreemptedError("SIGTERM")
 
     with pytest.raises(PreemptedError):
-        Evaluation(model, CONFIG, 10, str(digit_shards / "Split-train/*"))(between=enough)
+        Evaluation(model, CONFIG, LabelMap.load(digit_shards), str(digit_shards / "Split-train/*"))(between=enough)
     assert seen == [1]
 
 
 def test_no_shards_are_named(tmp_path: Path):
     model = lively_detector(CONFIG, 10, random_pictures(2, 64, 64))
     with pytest.raises(DataError, match="no example shards match"):
-        Evaluation(model, CONFIG, 10, str(tmp_path / "*"))()
+        Evaluation(model, CONFIG, LabelMap.from_names("abcdefghij"), str(tmp_path / "*"))()
