@@ -1,10 +1,12 @@
 """COCO's numbers: our accumulator against pycocotools (and faster-coco-eval, where installed), same detections.
 
-    python benchmarks/coco_metric.py [--images 5000]
+    python benchmarks/coco_metric.py [--images 5000] [--rounds 3]
 
-Prints CPU seconds of each, the ratio to pycocotools, and the largest difference of the twelve numbers.
-Synthetic: COCO val2017's size (80 classes, about 7 objects an image, 1 % of them crowds) and 100
-detections an image, most of them near an object.
+Every round runs all of them once. Of each is printed the seconds of the median round, processor and clock, the ratio of
+pycocotools' to them, and the largest difference of the twelve numbers from pycocotools'. All start from arrays in
+memory: `from arrays` counts the index and the loading of the results, which pycocotools and its like want, and
+`evaluation` leaves them out. Synthetic: COCO val2017's size (80 classes, about 7 objects an image, 1 % of them crowds)
+and 100 detections an image, most of them near an object.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import argparse
 import contextlib
 import importlib.util
 import io
+import pickle
+import statistics
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from efficientdet.coco_metric import COCO_METRICS, CocoAccumulator, Groundtruth, match_image
+from efficientdet.coco_metric import COCO_METRICS, CocoAccumulator, Groundtruth, match_images
 
 CLASSES, OBJECTS, DETECTIONS, CROWDS = 80, 7, 100, 0.01
 
@@ -47,26 +51,56 @@ def synthesise(images: int, seed: int = 0) -> list[Image]:
     return result
 
 
-def ours(images: list[Image]) -> list[float | None]:
+class Seconds(NamedTuple):
+    """What a piece of work took."""
+
+    processor: float
+    clock: float
+
+
+class Run(NamedTuple):
+    """One implementation, once."""
+
+    from_arrays: Seconds
+    evaluation: Seconds
+    numbers: list[float]
+
+
+class Stopwatch:
+    """Reads both clocks since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.process_time(), time.perf_counter()
+
+    def read(self) -> Seconds:
+        """What has passed."""
+        return Seconds(time.process_time() - self._start[0], time.perf_counter() - self._start[1])
+
+
+def ours(images: list[Image]) -> Run:
     """The twelve numbers by `efficientdet.coco_metric`."""
-    accumulator = CocoAccumulator()
-    for i, (truth, boxes, classes, scores) in enumerate(images):
-        accumulator.add(match_image(str(i), truth, boxes, classes, scores))
+    watch = Stopwatch()
+    accumulator = CocoAccumulator(match_images([(str(i), *image) for i, image in enumerate(images)]))
     metrics = accumulator.compute().metrics
-    return [metrics[name] for name in COCO_METRICS]
+    seconds = watch.read()
+    return Run(seconds, seconds, [metrics[name] for name in COCO_METRICS])
 
 
-def by_cocoeval(coco: Any, cocoeval: Any, dataset: dict[str, Any], results: np.ndarray) -> list[float]:
+def by_cocoeval(coco: Any, cocoeval: Any, images: list[Image]) -> Run:
     """The twelve numbers by a COCOeval class with pycocotools' interface."""
+    dataset, results = as_coco(images)
     with contextlib.redirect_stdout(io.StringIO()):
+        watch = Stopwatch()
         truth = coco()
         truth.dataset = dataset
         truth.createIndex()
-        evaluation = cocoeval(truth, truth.loadRes(results), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return list(evaluation.stats[:12])
+        found = truth.loadRes(results)
+        evaluation = Stopwatch()
+        run = cocoeval(truth, found, "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return Run(watch.read(), evaluation.read(), list(run.stats[:12]))
 
 
 def as_coco(images: list[Image]) -> tuple[dict[str, Any], np.ndarray]:
@@ -86,41 +120,53 @@ def as_coco(images: list[Image]) -> tuple[dict[str, Any], np.ndarray]:
     return dataset, np.concatenate(rows)
 
 
-def timed(run: Callable[[], list[Any]]) -> tuple[float, list[Any]]:
-    """CPU seconds of a call, and its answer."""
-    start = time.process_time()
-    answer = run()
-    return time.process_time() - start, answer
-
-
-def main(images: int) -> None:
-    """Runs the comparison and prints one line per implementation."""
+def implementations() -> Iterator[tuple[str, Callable[[list[Image]], Run]]]:
+    """By name, pycocotools first."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    data = synthesise(images)
-    dataset, results = as_coco(data)
-    runs: dict[str, Callable[[], list[Any]]] = {
-        "pycocotools": lambda: by_cocoeval(COCO, COCOeval, dataset, results),
-        "efficientdet.coco_metric": lambda: ours(data),
-    }
+    yield "pycocotools", lambda images: by_cocoeval(COCO, COCOeval, images)
     if importlib.util.find_spec("faster_coco_eval"):
-        import faster_coco_eval
+        import faster_coco_eval as fast
 
-        runs["faster-coco-eval"] = lambda: by_cocoeval(
-            faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster, dataset, results
-        )
-    print(f"{images} images x {DETECTIONS} detections x {CLASSES} classes")
-    reference_seconds, reference = timed(runs.pop("pycocotools"))
-    print(f"{'pycocotools':26}{reference_seconds:8.2f} CPU s")
-    for name, run in runs.items():
-        seconds, answer = timed(run)
-        difference = max(abs(a - b) for a, b in zip(answer, reference, strict=True))
-        ratio = reference_seconds / seconds
-        print(f"{name:26}{seconds:8.2f} CPU s   ratio {ratio:.1f}   largest difference {difference:.1e}")
+        yield "faster-coco-eval", lambda images: by_cocoeval(fast.COCO, fast.COCOeval_faster, images)
+    yield "efficientdet.coco_metric", ours
+
+
+def medians(runs: list[Seconds], reference: list[Seconds]) -> str:
+    """Processor and clock seconds of the median round, and the median of the rounds' ratios of clock seconds."""
+    ratio = statistics.median(them.clock / own.clock for own, them in zip(runs, reference, strict=True))
+    processor, clock = (statistics.median(column) for column in zip(*runs, strict=True))
+    return f"{processor:7.2f} {clock:7.2f} {ratio:7.1f}"
+
+
+def main(images: int, rounds: int) -> None:
+    """Runs the comparison and prints one line per implementation."""
+    data = synthesise(images)
+    runs: dict[str, list[Run]] = {name: [run(data)] for name, run in implementations()}
+    for _ in range(rounds - 1):
+        for name, run in implementations():
+            runs[name].append(run(data))
+    print(f"{images} images x {DETECTIONS} detections x {CLASSES} classes, {rounds} rounds")
+    print(f"{'':26}{'from arrays':>23}   {'evaluation':>23}")
+    print(f"{'':26}{'CPU s  clock s   ratio':>23}   {'CPU s  clock s   ratio':>23}")
+    reference = runs["pycocotools"]
+    for name, own in runs.items():
+        columns = [
+            medians([run[part] for run in own], [run[part] for run in reference])
+            for part in (Run._fields.index("from_arrays"), Run._fields.index("evaluation"))
+        ]
+        difference = max(abs(a - b) for a, b in zip(own[0].numbers, reference[0].numbers, strict=True))
+        print(f"{name:26}{columns[0]}   {columns[1]}   largest difference {difference:.1e}")
+    accumulator = CocoAccumulator(match_images([(str(i), *image) for i, image in enumerate(data)]))
+    accumulator.compact()
+    size = len(pickle.dumps(accumulator))
+    print(f"an accumulator of all: {size} bytes, {size / (images * DETECTIONS):.1f} a detection")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=5000)
-    main(parser.parse_args().images)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    main(arguments.images, arguments.rounds)

@@ -86,7 +86,8 @@ def read_scored_images(place: str | Path) -> Iterator[ScoredImage]:
 
 def _to_record(image: ScoredImage) -> dict[str, Any]:
     truth, found = image.truth, image.found
-    columns = (truth.boxes_xywh, truth.classes, truth.is_crowd, truth.area)
+    difficult = np.zeros(len(np.asarray(truth.classes)), bool) if truth.difficult is None else truth.difficult
+    columns = (truth.boxes_xywh, truth.classes, truth.is_crowd, truth.area, difficult)
     return {
         "image_id": image.image_id,
         "size": [image.height, image.width],
@@ -96,8 +97,9 @@ def _to_record(image: ScoredImage) -> dict[str, Any]:
 
 
 def _from_record(record: Mapping[str, Any]) -> ScoredImage:
-    boxes, classes, is_crowd, area = record["truth"]
-    truth = Groundtruth(_boxes(boxes), np.array(classes, np.int32), np.array(is_crowd, bool), np.array(area, float))
+    boxes, *columns = record["truth"]
+    kinds = (np.int32, bool, float, bool)
+    truth = Groundtruth(_boxes(boxes), *(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
     found = {
         name: Found(_boxes(boxes), np.array(classes, np.int32), np.array(scores, float))
         for name, (boxes, classes, scores) in record["found"].items()

@@ -27,7 +27,7 @@ class AnnotatedImage:
     file, unchanged. image_format: `jpeg` or `png`. height, width: pixels, from the file itself.
     boxes `[n, 4]` float32 yxyx pixels, 0-based and continuous; classes `[n]` int32 contiguous ids from 1;
     is_crowd `[n]` bool; area `[n]` float32 pixels (COCO: of the segmentation); difficult `[n]` bool
-    (VOC's flag, carried but not acted upon: such objects train and count like any other). masks: PNG of each
+    (VOC's flag: such objects train like any other, and are left out of VOC's numbers). masks: PNG of each
     object's pixels, empty for one without, and none at all where masks were not asked for. captions: sentences about
     the image. group: what the image belongs with.
     """
@@ -124,14 +124,15 @@ def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
     Returns:
       image_bytes, source_id: string scalars, the id of a record without one being its `image/filename`, or else a hash
       of its image; height, width: int32 scalars; boxes `[n, 4]` float32 yxyx pixels; classes `[n]` int32 from 1;
-      is_crowd `[n]` bool, False where the record has none; area `[n]` float32 pixels, that of the box where the record
-      has none.
+      is_crowd and difficult `[n]` bool, False where the record has none; area `[n]` float32 pixels, that of the box
+      where the record has none.
     """
     scalar = {"image/encoded": tf.string, "image/height": tf.int64, "image/width": tf.int64}
     optional = ("image/source_id", "image/filename")
     listed = {f"image/object/bbox/{side}": tf.float32 for side in ("ymin", "xmin", "ymax", "xmax")} | {
         "image/object/class/label": tf.int64,
         "image/object/is_crowd": tf.int64,
+        "image/object/difficult": tf.int64,
         "image/object/area": tf.float32,
     }
     features = {key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalar.items()}
@@ -144,6 +145,7 @@ def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
     sides = boxes[:, 2:] - boxes[:, :2]
     message = "Could not parse example: image/object/class/label does not hold a number for every box"
     tf.debugging.assert_equal(tf.size(record["image/object/class/label"]), tf.shape(boxes)[0], message)
+    none = tf.zeros(tf.shape(boxes)[0], tf.int64)
     return {
         "image_bytes": record["image/encoded"],
         "source_id": _id(record),
@@ -151,7 +153,8 @@ def parse_example(serialised: tf.Tensor) -> dict[str, tf.Tensor]:
         "width": width,
         "boxes": boxes,
         "classes": tf.cast(record["image/object/class/label"], tf.int32),
-        "is_crowd": _per_box(record["image/object/is_crowd"], tf.zeros(tf.shape(boxes)[0], tf.int64)) > 0,
+        "is_crowd": _per_box(record["image/object/is_crowd"], none) > 0,
+        "difficult": _per_box(record["image/object/difficult"], none) > 0,
         "area": _per_box(record["image/object/area"], sides[:, 0] * sides[:, 1]),
     }
 

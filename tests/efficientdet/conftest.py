@@ -124,3 +124,69 @@ def csv_of_coco(path: Path, coco: Path, sets: dict[str, tuple[str, slice]]) -> l
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return rows
+
+
+@pytest.fixture(scope="session")
+def random_coco() -> Any:
+    """Makes a COCO data set and results for it: see `random_dataset`."""
+    return random_dataset
+
+
+@pytest.fixture(scope="session")
+def scenes() -> Any:
+    """Makes what `coco_metric.match_images` takes of a COCO data set and results, in the file's order."""
+    return scenes_of
+
+
+def random_dataset(seed: int, images: int, classes: int, most: int, coarse: int) -> tuple[dict, list[dict]]:
+    """Groundtruth and results.
+
+    With crowds, ties in score and overlap, ids with gaps and out of order, images without either, an unknown class,
+    and the key `ignore`, which pycocotools knows and overwrites.
+    """
+    rng = np.random.default_rng(seed)
+    annotations, results = [], []
+    ids = (rng.permutation(images) * 7 + 1).tolist()
+    for image_id in ids:
+        truth = np.round(rng.uniform(1, 300, (rng.integers(0, 12), 4)) / coarse) * coarse + coarse
+        categories = rng.integers(1, classes + 1, len(truth))
+        for box, category in zip(truth.tolist(), categories.tolist(), strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": category,
+                    "bbox": box,
+                    "area": box[2] * box[3] * float(rng.choice([1.0, 0.6, 0.02])),
+                    "iscrowd": int(rng.random() < 0.2),
+                    "ignore": int(rng.random() < 0.3),
+                }
+            )
+        for _ in range(rng.integers(0, most)):
+            near = len(truth) and rng.random() < 0.8
+            i = rng.integers(len(truth)) if near else 0
+            box = truth[i] + np.round(rng.normal(0, 4, 4) / coarse) * coarse if near else rng.uniform(1, 300, 4)
+            box[2:] = np.maximum(box[2:], 1)
+            category = categories[i] if near and rng.random() < 0.9 else rng.integers(1, classes + 2)
+            score = round(float(rng.random()), 1)
+            results.append({"image_id": image_id, "category_id": int(category), "bbox": box.tolist(), "score": score})
+    dataset = {
+        "images": [{"id": i} for i in ids],
+        "annotations": annotations,
+        "categories": [{"id": c} for c in range(1, classes + 1)],
+    }
+    return dataset, results
+
+
+def scenes_of(dataset: dict[str, Any], results: list[dict[str, Any]]) -> list[Any]:
+    """Per image its id, its Groundtruth, and the boxes, classes and scores of its results."""
+    from efficientdet.coco_metric import Groundtruth
+
+    scenes = []
+    for image in dataset["images"]:
+        annotations = [a for a in dataset["annotations"] if a["image_id"] == image["id"]]
+        found = [r for r in results if r["image_id"] == image["id"]]
+        columns = [[a[column] for a in annotations] for column in ("bbox", "category_id", "iscrowd", "area")]
+        truth = Groundtruth(*columns, [a.get("ignore", 0) for a in annotations])
+        scenes.append((str(image["id"]), truth, *([r[c] for r in found] for c in ("bbox", "category_id", "score"))))
+    return scenes

@@ -24,6 +24,7 @@ def scored_images(draw: st.DrawFn) -> ScoredImage:
         draw(arrays(np.int32, n, elements=st.integers(1, 90))),
         draw(arrays(bool, n)),
         draw(arrays(float, n, elements=NUMBERS)),
+        draw(arrays(bool, n)),
     )
     found = Found(
         draw(arrays(float, (m, 4), elements=NUMBERS)),

@@ -33,7 +33,7 @@ def annotated(boxes: list[list[float]], height: int = 480, width: int = 640, **m
         classes=np.arange(n, dtype=np.int32) % 2 + 1,
         is_crowd=np.arange(n) % 3 == 1,
         area=np.arange(n, dtype=np.float32) + 0.5,
-        difficult=np.zeros(n, np.bool_),
+        difficult=np.arange(n) % 2 == 1,
         **more,
     )
 
@@ -63,6 +63,7 @@ def test_everything_else_survives_exactly() -> None:
     np.testing.assert_array_equal(parsed["boxes"], image.boxes)
     np.testing.assert_array_equal(parsed["classes"], image.classes)
     np.testing.assert_array_equal(parsed["is_crowd"], image.is_crowd)
+    np.testing.assert_array_equal(parsed["difficult"], image.difficult)
     np.testing.assert_array_equal(parsed["area"], image.area)
     feature = to_example(image, LABELS).features.feature
     assert feature["image/key/sha256"].bytes_list.value == [hashlib.sha256(image.encoded).hexdigest().encode()]
@@ -119,7 +120,7 @@ def test_genuine_records_without_crowd_and_area(shared: Path) -> None:
     assert (parsed[0]["source_id"], parsed[0]["height"], parsed[0]["width"]) == (b"raccoon-129.jpg", 315, 639)
     np.testing.assert_allclose(parsed[0]["boxes"], [[24, 142, 276, 442]], atol=1e-3)
     np.testing.assert_allclose(parsed[0]["area"], [252 * 300], atol=1)
-    assert parsed[0]["is_crowd"].tolist() == [False]
+    assert parsed[0]["is_crowd"].tolist() == parsed[0]["difficult"].tolist() == [False]
 
 
 def test_a_record_without_an_id_is_called_by_its_file_or_its_image() -> None:
