@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from efficientdet.detector_file import Detector
     from efficientdet.label_map import LabelMap
     from efficientdet.scored_image import ScoredImage
+
+CHUNK = 250
 
 Row = Mapping[str, float | None]
 """Numbers by their names."""
@@ -83,6 +86,12 @@ def results_on_annotations(results: Mapping[str, Path], annotations: Path) -> Co
                 f"{results[name]}: {many} are of categories that {annotations} lacks, and are left out", err=True
             )
     return Contest(results_images(read, groundtruth), groundtruth.label_map, len(groundtruth))
+
+
+def chunks(images: Iterable[ScoredImage]) -> Iterator[list[ScoredImage]]:
+    """The images, as many at a time as are matched in a fraction of the time that one by one would take."""
+    rest = iter(images)
+    return iter(lambda: list(islice(rest, CHUNK)), [])
 
 
 def print_scores(rows: Mapping[str, Row], title: str) -> None:

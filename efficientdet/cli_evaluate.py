@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from efficientdet.cli_contenders import (
-    Contest,
+    chunks,
     detected,
     models_on_examples,
     print_scores,
@@ -17,7 +18,11 @@ from efficientdet.cli_contenders import (
 )
 from efficientdet.cli_messages import messages, needs_tensorflow
 from efficientdet.cli_paths import LocalPath
-from efficientdet.cli_shards import example_shards
+from efficientdet.cli_shards import example_shards, label_map_option
+
+if TYPE_CHECKING:
+    from efficientdet.label_map import LabelMap
+    from efficientdet.scored_image import ScoredImage
 
 CONTENDER = "detector"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -41,11 +46,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=LocalPath(file_okay=False),
     help="Write what the model detects there, as COCO's server takes it, and judge nothing.",
 )
-@click.option(
-    "--label-map",
-    type=click.Path(path_type=Path),
-    help="Folder of label_map.json, or a label_map.pbtxt.  [that of the shards]",
-)
+@click.option("--voc", is_flag=True, help="Pascal VOC's AP too, at 11 points and at every point.")
+@label_map_option
 def evaluate(
     model: Path | None,
     examples: str | None,
@@ -53,6 +55,7 @@ def evaluate(
     annotations: Path | None,
     output: Path | None,
     testdev: Path | None,
+    voc: bool,
     label_map: Path | None,
 ) -> None:
     """Score a detector on every image of some shards, with COCO's twelve numbers, over all and by class.
@@ -65,14 +68,14 @@ def evaluate(
             _refuse("--detections", {"--model": model, "--examples": examples, "--testdev": testdev})
             if not annotations:
                 raise click.UsageError("--detections: needs the groundtruth; give it with --annotations")
-            _judge_results(detections, annotations, output)
+            _judge_results(detections, annotations, output, voc)
         elif not model or not examples:
             raise click.UsageError("give --model and --examples, or --detections and --annotations")
         elif testdev:
             _refuse("--testdev", {"--annotations": annotations, "--json": output})
             _submit(model, examples, testdev)
         else:
-            _judge_model(model, examples, annotations, label_map, output)
+            _judge_model(model, examples, annotations, label_map, output, voc)
 
 
 def _refuse(option: str, others: Mapping[str, object]) -> None:
@@ -82,30 +85,40 @@ def _refuse(option: str, others: Mapping[str, object]) -> None:
 
 
 def _judge_model(
-    model: Path, examples: str, annotations: Path | None, label_map: Path | None, output: Path | None
+    model: Path, examples: str, annotations: Path | None, label_map: Path | None, output: Path | None, voc: bool
 ) -> None:
     from efficientdet.progress import Watched
 
     contest = models_on_examples({CONTENDER: model}, examples, annotations, label_map)
     images = Watched(contest.images, contest.total, "evaluated")
-    _judge(contest._replace(images=iter(images)), output)
+    _judge(images, contest.label_map, output, voc)
     click.echo(f"{images.rate:.1f} images/s")
 
 
-def _judge_results(detections: Path, annotations: Path, output: Path | None) -> None:
-    _judge(results_on_annotations({CONTENDER: detections}, annotations), output)
+def _judge_results(detections: Path, annotations: Path, output: Path | None, voc: bool) -> None:
+    contest = results_on_annotations({CONTENDER: detections}, annotations)
+    _judge(contest.images, contest.label_map, output, voc)
 
 
-def _judge(contest: Contest, output: Path | None) -> None:
-    """Scores the images, writes the numbers and prints them."""
-    from efficientdet.coco_metric import CocoAccumulator
+def _judge(images: Iterable[ScoredImage], label_map: LabelMap, output: Path | None, voc: bool) -> None:
+    """Scores the images, writes the numbers and prints them; those of VOC beside COCO's if wanted."""
+    from efficientdet.coco_metric import CocoAccumulator, match_images
+    from efficientdet.voc_metric import VocAccumulator, match_voc_images
 
-    scores = CocoAccumulator(image.matches(CONTENDER) for image in contest.images).compute()
-    per_class = {contest.label_map[class_id].name: values for class_id, values in sorted(scores.per_class.items())}
+    coco, of_voc = CocoAccumulator(), VocAccumulator()
+    for some in chunks(images):
+        scenes = [image.scene(CONTENDER) for image in some]
+        for matches in match_images(scenes):
+            coco.add(matches)
+        for matches in match_voc_images(scenes) if voc else []:
+            of_voc.add(matches)
+    scores, voc_scores = coco.compute(), of_voc.compute()
+    metrics = {**scores.metrics, **(voc_scores.metrics if voc else {})}
+    classes = sorted(scores.per_class.keys() | voc_scores.per_class.keys())
+    per_class = {label_map[c].name: {**scores.per_class.get(c, {}), **voc_scores.per_class.get(c, {})} for c in classes}
     if output:
-        record = {"images": scores.images, "metrics": scores.metrics, "per_class": per_class}
-        write_json(output, record)
-    print_scores({"all": scores.metrics, **per_class}, f"{scores.images} images")
+        write_json(output, {"images": scores.images, "metrics": metrics, "per_class": per_class})
+    print_scores({"all": metrics, **per_class}, f"{scores.images} images")
 
 
 def _submit(model: Path, examples: str, folder: Path) -> None:

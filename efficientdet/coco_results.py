@@ -111,14 +111,17 @@ def write_results(path: str | Path, images: Iterable[ScoredImage], contender: st
     """
     path, count = Path(path), 0
     aside = path.with_name(f".{path.name}")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for image in images:
-            for entry in _entries(image, contender, label_map):
-                file.write(f"{',' if count else ''}\n{json.dumps(entry)}")
-                count += 1
-        file.write("\n]\n")
-    aside.replace(path)
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write("[")
+            for image in images:
+                for entry in _entries(image, contender, label_map):
+                    file.write(f"{',' if count else ''}\n{json.dumps(entry)}")
+                    count += 1
+            file.write("\n]\n")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     return count
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from efficientdet.boxes import yxyx_to_xywh
-from efficientdet.coco_metric import CocoAccumulator, CocoScores, Groundtruth
+from efficientdet.coco_metric import CocoAccumulator, CocoScores, Groundtruth, match_image
 from efficientdet.config import Config
 from efficientdet.data.coco_groundtruth import CocoGroundtruth
 from efficientdet.data.input_pipeline import decode_image, read_examples
@@ -81,7 +81,7 @@ class Evaluation:
         accumulator = CocoAccumulator()
         # Beside a training there may be no memory for more images than one batch.
         for image in detect_examples({"": self._detector}, self._pattern, batch=self._detector.batch // AHEAD):
-            accumulator.add(image.matches(""))
+            accumulator.add(match_image(*image.scene("")))
             between()
         return accumulator.compute()
 
@@ -108,7 +108,8 @@ def _scored(
 
 def _groundtruth(example: Example) -> Groundtruth:
     boxes_xywh = yxyx_to_xywh(example["boxes"].astype(np.float64))
-    return Groundtruth(boxes_xywh, example["classes"], example["is_crowd"], example["area"])
+    columns = (example[name] for name in ("classes", "is_crowd", "area", "difficult"))
+    return Groundtruth(boxes_xywh, *columns)
 
 
 def _to_xywh(boxes: NDArray[np.float32], scores: NDArray[np.float32], classes: NDArray[np.int32]) -> Found:

@@ -14,7 +14,7 @@ import keras
 
 from efficientdet.architectures import ARCHITECTURES
 from efficientdet.checkpoint import save_detector
-from efficientdet.coco_metric import CocoAccumulator, CocoScores
+from efficientdet.coco_metric import CocoAccumulator, CocoScores, match_image
 from efficientdet.config import Config, ModelConfig
 from efficientdet.data.dataloader import DataLoader
 from efficientdet.data.input_pipeline import plain_images
@@ -167,7 +167,7 @@ class EfficientDetSpec:
         detector = open_detector(tflite_filepath)
         data.check_labels(detector.label_map, str(tflite_filepath))
         images = detect_examples({"": detector}, data.pattern)
-        return metrics(CocoAccumulator(image.matches("") for image in images).compute(), data.labels)
+        return metrics(CocoAccumulator(match_image(*image.scene("")) for image in images).compute(), data.labels)
 
     def export_saved_model(self, model: keras.Model, labels: LabelMap, saved_model_dir: str | Path) -> None:
         """Writes the SavedModel described in `efficientdet.saved_model` into a new folder."""

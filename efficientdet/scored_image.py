@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from efficientdet.coco_metric import Groundtruth, ImageMatches, match_image
 from efficientdet.errors import DataError
+from efficientdet.overlaps import Groundtruth, Scene
 
 SUFFIX = ".jsonl.gz"
 CHAMPION_PREFIX = "champion/"
@@ -49,10 +49,9 @@ class ScoredImage:
     truth: Groundtruth
     found: Mapping[str, Found]
 
-    def matches(self, contender: str) -> ImageMatches:
-        """The detections of one contender, matched to the groundtruth."""
-        found = self.found[contender]
-        return match_image(self.image_id, self.truth, found.boxes_xywh, found.classes, found.scores)
+    def scene(self, contender: str) -> Scene:
+        """What is matched of one contender."""
+        return (self.image_id, self.truth, *self.found[contender])
 
 
 def write_scored_images(path: str | Path, images: Iterable[ScoredImage]) -> Path:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from efficientdet.coco_metric import Groundtruth
 from efficientdet.data.coco import coco_label_map
 from efficientdet.data.coco_index import CocoIndex, ImageRow, text_id, whole_number
 from efficientdet.errors import DataError, printable
+from efficientdet.overlaps import Groundtruth
 
 
 class CocoGroundtruth:
@@ -50,36 +50,29 @@ class CocoGroundtruth:
     def __getitem__(self, image_id: str) -> Groundtruth:
         """KeyError for an image that is not listed; DataError when an annotation has no box of four finite numbers."""
         found = [self._annotation(*entry) for entry in self._index.annotations(self._rows[image_id])]
-        kept = [each for each in found if each is not None]
-        boxes, classes, is_crowd, area = zip(*kept, strict=True) if kept else ([], [], [], [])
-        return Groundtruth(
-            np.array(boxes, float).reshape(-1, 4), np.array(classes, np.int32), np.array(is_crowd, bool), np.array(area)
-        )
+        rows = np.array([row for row in found if row], float).reshape(-1, 8)
+        classes, is_crowd, area, difficult = rows[:, 4:].T
+        return Groundtruth(rows[:, :4], classes.astype(np.int32), is_crowd > 0, area, difficult > 0)
 
     def size(self, image_id: str) -> tuple[int, int]:
         """Height and width in pixels; 0 where the file does not say."""
         height, width = self._rows[image_id].size
         return max(height, 0), max(width, 0)
 
-    def _annotation(self, position: int, fields: dict[str, Any]) -> tuple[list[float], int, bool, float] | None:
-        """Box, class, crowd and area; None for another category."""
+    def _annotation(self, position: int, fields: dict[str, Any]) -> list[float]:
+        """Box, class, crowd, area and difficult; empty for another category."""
         category = whole_number(fields.get("category_id"))
         if category not in self._classes:
-            return None
-        box = finite_numbers(fields.get("bbox"))
+            return []
+        box, area = finite_numbers(fields.get("bbox")), finite_numbers([fields.get("area")])
         if box is None or len(box) != 4:
             number = printable(text_id(fields.get("id"))) or f"at place {position}"
             raise DataError(
                 f"{self._path}: annotation {number} has no box of four finite numbers"
                 f" (bbox {reprlib.repr(fields.get('bbox'))}); correct it, or check the file with `efficientdet check`"
             )
-        area = finite_numbers([fields.get("area")])
-        return (
-            box,
-            self._classes[category],
-            fields.get("iscrowd", 0) in (1, "1", True),
-            area[0] if area else box[2] * box[3],
-        )
+        crowd, difficult = (fields.get(name, 0) in (1, "1", True) for name in ("iscrowd", "difficult"))
+        return [*box, self._classes[category], crowd, area[0] if area else box[2] * box[3], difficult]
 
 
 def finite_numbers(values: object) -> list[float] | None:

@@ -38,7 +38,7 @@ CREATE INDEX usable_name ON usable (name);
 """
 _IMAGES = """SELECT images.rowid, file, position, id, image, height, width, grouped, usable.row IS NOT NULL
     FROM images LEFT JOIN usable ON usable.row = images.rowid"""
-_FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
+_FIELDS = ("id", "category_id", "bbox", "area", "iscrowd", "difficult")
 _WHOLE = re.compile(r"-?[0-9]{1,1000}")
 REMEDY = "give a COCO instances file, as in annotations/instances_train2017.json"
 

@@ -16,40 +16,21 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from efficientdet.checkpoint import save_detector
 from efficientdet.detections import Detections
 from efficientdet.detector_file import Detector, open_detector
 from efficientdet.errors import ModelError
 from efficientdet.infer import TFLiteDetector
-from efficientdet.saved_model import ServingDetector
 
 
 @pytest.fixture(scope="module")
-def frozen(tiny_export: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The network as google/automl's programs freeze it, with its config and label map beside it."""
-    serving = ServingDetector(tiny_export.model, tiny_export.config, len(tiny_export.label_map))
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image_arrays")], autograph=False)
-    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: tf.identity(value, name) for name, value in serving.detect_images(images).items()}
-
-    path = tmp_path_factory.mktemp("frozen") / "model.pb"
-    graph = convert_variables_to_constants_v2(serve.get_concrete_function()).graph
-    path.write_bytes(graph.as_graph_def().SerializeToString())
-    for name in ("config.yaml", "label_map.json"):
-        shutil.copy(tiny_export.folder / name, path.parent)
-    return path
-
-
-@pytest.fixture(scope="module")
-def detectors(tiny_export: Any, frozen: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Detector]:
+def detectors(tiny_export: Any, frozen_export: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Detector]:
     """The same network in files of every kind."""
     run = tmp_path_factory.mktemp("run")
     save_detector(run / "detector", tiny_export.model, tiny_export.config, tiny_export.label_map)
     bundle = tiny_export.folder
-    paths = {"checkpoint": run, "SavedModel": bundle, "frozen": frozen, "int8": bundle / "model_int8.tflite"}
+    paths = {"checkpoint": run, "SavedModel": bundle, "frozen": frozen_export, "int8": bundle / "model_int8.tflite"}
     return {kind: open_detector(path) for kind, path in paths.items()}
 
 
@@ -142,12 +123,12 @@ def without(folder: str, *names: str) -> Callable[[Path, Path], Path]:
     return copy
 
 
-def test_what_cannot_be_opened_is_a_sentence(tiny_export: Any, frozen: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_a_sentence(tiny_export: Any, frozen_export: Path, tmp_path: Path) -> None:
     bundle = tiny_export.folder
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no model")
     (tmp_path / "alone").mkdir()
-    shutil.copy(frozen, tmp_path / "alone/model.pb")
+    shutil.copy(frozen_export, tmp_path / "alone/model.pb")
     two = without(".")(bundle, tmp_path / "two")
     shutil.rmtree(two / "Format-Serving")
     shutil.copy(two / "model_int8.tflite", two / "model_b.tflite")
