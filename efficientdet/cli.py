@@ -12,6 +12,7 @@ import click
 
 from efficientdet import __version__
 from efficientdet.cli_check import check
+from efficientdet.cli_compare import compare
 from efficientdet.cli_evaluate import evaluate
 from efficientdet.cli_inspect import inspect
 from efficientdet.cli_paths import LocalPath
@@ -46,6 +47,7 @@ def cli() -> None:
 
 cli.add_command(train)
 cli.add_command(evaluate)
+cli.add_command(compare)
 cli.add_command(inspect)
 cli.add_command(check)
 cli.add_command(to_coco)

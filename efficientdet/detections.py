@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from efficientdet.label_map import LabelMap
+
+Found = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]
+"""One image: boxes `[n, 4]` yxyx pixels, scores `[n]` falling, classes `[n]` from 1."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,23 @@ class Detections:
     classes: NDArray[np.int32]
     count: NDArray[np.int32]
 
+    @classmethod
+    def of(cls, found: Iterable[Found], slots: int = 0) -> Detections:
+        """The batch of images with these detections; m is `slots`, or the most of one image where that is more."""
+        images = list(found)
+        slots = max([slots, *(len(scores) for _, scores, _ in images)])
+        boxes = np.zeros((len(images), slots, 4), np.float32)
+        scores = np.zeros((len(images), slots), np.float32)
+        classes = np.zeros((len(images), slots), np.int32)
+        for i, image in enumerate(images):
+            n = len(image[1])
+            boxes[i, :n], scores[i, :n], classes[i, :n] = image
+        return cls(boxes, scores, classes, np.array([len(image[1]) for image in images], np.int32))
+
     def __len__(self) -> int:
         return len(self.count)
 
-    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]]:
+    def __iter__(self) -> Iterator[Found]:
         """Per image: the valid boxes `[n, 4]`, scores `[n]` and classes `[n]`."""
         for i, n in enumerate(self.count):
             yield self.boxes[i, :n], self.scores[i, :n], self.classes[i, :n]

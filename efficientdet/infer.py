@@ -23,7 +23,7 @@ from efficientdet import config as config_file
 from efficientdet import label_map as label_map_file
 from efficientdet.boxes import clip
 from efficientdet.config import Config
-from efficientdet.detections import Detections, to_records
+from efficientdet.detections import Detections, Found, to_records
 from efficientdet.errors import DataError, ModelError
 from efficientdet.label_map import LabelMap
 from efficientdet.letterbox_numpy import letterbox
@@ -65,18 +65,9 @@ class TFLiteDetector:
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> Detections:
         """Detections of b RGB images `[h, w, 3]` uint8 of any sizes, boxes in pixels of each image."""
-        slots = self.config.nms.max_detections
-        boxes = np.zeros((len(images), slots, 4), np.float32)
-        scores = np.zeros((len(images), slots), np.float32)
-        classes = np.zeros((len(images), slots), np.int32)
-        count = np.zeros(len(images), np.int32)
-        for i, image in enumerate(images):
-            found = self._detect(image)
-            n = count[i] = len(found[1])
-            boxes[i, :n], scores[i, :n], classes[i, :n] = found
-        return Detections(boxes, scores, classes, count)
+        return Detections.of(map(self._detect, images), self.config.nms.max_detections)
 
-    def _detect(self, image: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _detect(self, image: NDArray[np.uint8]) -> Found:
         """Boxes `[n, 4]` yxyx pixels of `image`, scores `[n]`, class ids `[n]` from 1."""
         canvas, scale = letterbox(image, self.input_size, self.config.model.architecture.mean)
         raw = self._run(images=canvas[None].astype(self._pixels))

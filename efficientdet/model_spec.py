@@ -14,14 +14,13 @@ import keras
 
 from efficientdet.architectures import ARCHITECTURES
 from efficientdet.checkpoint import save_detector
-from efficientdet.coco_metric import CocoScores
+from efficientdet.coco_metric import CocoAccumulator, CocoScores, match_image
 from efficientdet.config import Config, ModelConfig
 from efficientdet.data.dataloader import DataLoader
 from efficientdet.data.input_pipeline import plain_images
+from efficientdet.detector_file import open_detector
 from efficientdet.errors import ConfigError, ModelError
-from efficientdet.evaluate import Evaluation
-from efficientdet.evaluate_tflite import evaluate_tflite
-from efficientdet.infer import TFLiteDetector
+from efficientdet.evaluate import Evaluation, detect_examples
 from efficientdet.initial_weights import IMAGENET, check_initial_weights, set_initial_weights
 from efficientdet.label_map import LabelMap
 from efficientdet.model.detector import build_detector
@@ -161,13 +160,14 @@ class EfficientDetSpec:
 
     def evaluate(self, model: keras.Model, data: DataLoader) -> dict[str, float]:
         """COCO's numbers over all images, under Model Maker's names, see `metrics`."""
-        return metrics(Evaluation(model, self.config, len(data.labels), data.pattern)(), data.labels)
+        return metrics(Evaluation(model, self.config, data.labels, data.pattern)(), data.labels)
 
     def evaluate_tflite(self, tflite_filepath: str | Path, data: DataLoader) -> dict[str, float]:
         """The same for a TFLite file of ours; raises ModelError when it is none, or of other classes."""
-        detector = TFLiteDetector(tflite_filepath, num_threads=1)
+        detector = open_detector(tflite_filepath)
         data.check_labels(detector.label_map, str(tflite_filepath))
-        return metrics(evaluate_tflite(detector, data.pattern), data.labels)
+        images = detect_examples({"": detector}, data.pattern)
+        return metrics(CocoAccumulator(match_image(*image.scene("")) for image in images).compute(), data.labels)
 
     def export_saved_model(self, model: keras.Model, labels: LabelMap, saved_model_dir: str | Path) -> None:
         """Writes the SavedModel described in `efficientdet.saved_model` into a new folder."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +20,8 @@ from rich.progress import (
 )
 
 LOG_SECONDS = 10.0
+
+T = TypeVar("T")
 
 
 class StepProgress:
@@ -63,6 +65,35 @@ class StepProgress:
             self._logged = now
             left = f"{(self._total - step) / rate:.0f} s left" if rate else "time left unknown"
             self.console.print(f"step {step}/{self._total}  {note}  {left}", highlight=False)
+
+
+class Watched(Generic[T]):
+    """Images on their way through a loop, which shows how many are done, how fast, and the time left.
+
+    rate: images per second of all the time since the first was asked for.
+    """
+
+    def __init__(self, images: Iterable[T], total: int, what: str, console: Console | None = None) -> None:
+        self.rate = 0.0
+        self._images, self._total, self._what = images, total, what
+        self._console = console or Console(stderr=True)
+
+    def __iter__(self) -> Iterator[T]:
+        columns = (TextColumn(self._what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+        shown = self._console.is_terminal
+        bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True, disable=not shown)
+        task = bar.add_task(self._what, total=self._total, note="")
+        started = logged = time.monotonic()
+        with bar:
+            for done, image in enumerate(self._images, start=1):
+                yield image
+                now = time.monotonic()
+                self.rate = done / max(now - started, 1e-9)
+                bar.update(task, completed=done, note=f"{self.rate:.1f} images/s")
+                if not shown and now - logged >= LOG_SECONDS:
+                    logged = now
+                    note = f"{self.rate:.1f} images/s  {(self._total - done) / self.rate:.0f} s left"
+                    self._console.print(f"{self._what} {done}/{self._total}  {note}", highlight=False)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def export_saved_model(model: keras.Model, config: Config, label_map: LabelMap, 
     detection_scores `[b, m]` float32 falling, detection_classes `[b, m]` int32 from 1, and num_detections
     `[b]` int32; slots beyond the number are zero.
     """
-    detector = _ServingDetector(model, config, len(label_map))
+    detector = ServingDetector(model, config, len(label_map))
     signatures = {BYTES_SIGNATURE: detector.detect_bytes, IMAGES_SIGNATURE: detector.detect_images}
     tf.saved_model.save(detector, str(folder), signatures=signatures)
     assets = Path(folder) / ASSETS_FOLDER
@@ -50,8 +50,11 @@ def export_saved_model(model: keras.Model, config: Config, label_map: LabelMap, 
     (assets / label_map_file.FILE_NAME).write_text(label_map.to_json(), encoding="utf-8")
 
 
-class _ServingDetector(tf.Module):
-    """The network between letterbox and suppression."""
+class ServingDetector(tf.Module):
+    """The network between letterbox and suppression, with the signatures of `export_saved_model` as functions.
+
+    They answer with the weights that the network has when they are called.
+    """
 
     def __init__(self, model: keras.Model, config: Config, num_classes: int) -> None:
         super().__init__()

@@ -16,8 +16,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from efficientdet.coco_metric import Groundtruth
 from efficientdet.errors import DataError
+from efficientdet.overlaps import Groundtruth, Scene
 
 SUFFIX = ".jsonl.gz"
 CHAMPION_PREFIX = "champion/"
@@ -49,6 +49,10 @@ class ScoredImage:
     width: int
     truth: Groundtruth
     found: Mapping[str, Found]
+
+    def scene(self, contender: str) -> Scene:
+        """What is matched of one contender."""
+        return (self.image_id, self.truth, *self.found[contender])
 
 
 def write_scored_images(path: str | Path, images: Iterable[ScoredImage]) -> Path:

@@ -150,7 +150,7 @@ def _loop(
     if logs is not None:
         pictures = PictureLog(config, label_map, eval_pattern)
         if calendar.look:
-            evaluation = Evaluation(trainer.model, config, len(label_map), eval_pattern)
+            evaluation = Evaluation(trainer.model, config, label_map, eval_pattern)
     return TrainingLoop(trainer, saves, train_pattern, calendar, evaluation, pictures, TrainingLog(logs, trainer))
 
 

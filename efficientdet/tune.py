@@ -116,7 +116,7 @@ class Search(BaseTuner):
         places = {"checkpoints": folder / "checkpoints", "logs": folder / "logs"}
         try:
             model = train(config, self._label_map, train_pattern, eval_pattern, **places)
-            return {"metrics": Evaluation(model, config, len(self._label_map), eval_pattern)().metrics}
+            return {"metrics": Evaluation(model, config, self._label_map, eval_pattern)().metrics}
         except DivergedError as error:
             return {"failure": str(error)}
         finally:

@@ -43,7 +43,7 @@ _IMAGES = """SELECT images.rowid, file, position, id, image, height, width, grou
     id != '' AND images.rowid = (SELECT rowid FROM images AS same WHERE same.file = images.file AND same.id = images.id
         ORDER BY same.name IS NULL, rowid LIMIT 1)
     FROM images LEFT JOIN usable ON usable.row = images.rowid"""
-_FIELDS = ("id", "category_id", "bbox", "area", "iscrowd")
+_FIELDS = ("id", "category_id", "bbox", "area", "iscrowd", "difficult")
 _WHOLE = re.compile(r"-?[0-9]{1,1000}")
 REMEDY = "give a COCO instances file, as in annotations/instances_train2017.json"
 

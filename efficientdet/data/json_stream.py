@@ -1,4 +1,4 @@
-"""A JSON object of long lists, read entry by entry: the memory is that of its longest entry, not that of the file."""
+"""A JSON object of long lists, or one long list, read entry by entry: the memory is that of its longest entry."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -42,14 +43,18 @@ def read_lists(path: str | Path, keys: Sequence[str]) -> Iterator[tuple[str, Any
     Raises DataError when the file is missing, no regular file, empty, not JSON, cut off, no object, has something else
     than a list under one of `keys`, or an entry of more than 16 million characters.
     """
-    try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise DataError(f"{path}: is not a regular file; {REMEDY}")
-        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            yield from _Stream(path, file).lists(frozenset(keys))
-    except OSError as error:
-        cause = "not found" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise DataError(f"{path}: annotation file {cause}; {REMEDY}") from error
+    with _opened(path, "annotation file", REMEDY) as stream:
+        yield from stream.lists(frozenset(keys))
+
+
+def read_list(path: str | Path, what: str, remedy: str) -> Iterator[Any]:
+    """Every element of the one list that the file is; an `Unreadable` as in `read_lists`.
+
+    Raises DataError when the file is missing, no regular file, empty, not JSON, cut off, no list, or has an entry of
+    more than 16 million characters; `what` names such a file in the sentence, which ends with `remedy`.
+    """
+    with _opened(path, what, remedy) as stream:
+        yield from stream.elements()
 
 
 def read_rest(path: str | Path, lists: Sequence[str]) -> Iterator[tuple[str, Any]]:
@@ -57,23 +62,32 @@ def read_rest(path: str | Path, lists: Sequence[str]) -> Iterator[tuple[str, Any
 
     An iterator is to be used up before the next member is asked for. Raises as `read_lists`.
     """
-    with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
-        yield from _Stream(path, file).rest(frozenset(lists))
+    with _opened(path, "annotation file", REMEDY) as stream:
+        yield from stream.rest(frozenset(lists))
+
+
+@contextmanager
+def _opened(path: str | Path, what: str, remedy: str) -> Iterator[_Stream]:
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise DataError(f"{path}: is not a regular file; {remedy}")
+        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            yield _Stream(path, file, what, remedy)
+    except OSError as error:
+        cause = "not found" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise DataError(f"{path}: {what} {cause}; {remedy}") from error
 
 
 class _Stream:
     """A window over the text; `at` is where the next token is looked for."""
 
-    def __init__(self, path: str | Path, file: TextIO) -> None:
-        self.path, self.file = path, file
+    def __init__(self, path: str | Path, file: TextIO, what: str, remedy: str) -> None:
+        self.path, self.file, self.what, self.remedy = path, file, what, remedy
         self.text, self.at, self.passed, self.ended = "", 0, 0, False
 
     def lists(self, keys: frozenset[str]) -> Iterator[tuple[str, Any]]:
         """The elements of those keys of the one object."""
-        if not self._peek():
-            raise DataError(f"{self.path}: the annotation file is empty; {REMEDY}")
-        if self._peek() != "{":
-            raise DataError(f"{self.path}: the annotation file holds no JSON object; {REMEDY}")
+        self._start("{", "object")
         for _ in self._members("{", "}"):
             key = self._value()
             if not isinstance(key, str):
@@ -88,9 +102,18 @@ class _Stream:
                     if wanted:
                         yield key, Unreadable() if value is None else value
             elif key in keys:
-                raise DataError(f"{self.path}: the annotation file has no list of {key}; {REMEDY}")
+                raise DataError(f"{self.path}: the {self.what} has no list of {key}; {self.remedy}")
             else:
                 self._value()
+        if self._peek():
+            self._refuse("more text after its end")
+
+    def elements(self) -> Iterator[Any]:
+        """Those of the one list."""
+        self._start("[", "list")
+        for _ in self._members("[", "]"):
+            value = self._value()
+            yield Unreadable() if value is None else value
         if self._peek():
             self._refuse("more text after its end")
 
@@ -107,6 +130,13 @@ class _Stream:
                 yield key, elements
             for _ in elements:
                 pass
+
+    def _start(self, opening: str, kind: str) -> None:
+        """Raises DataError unless the file begins so."""
+        if not self._peek():
+            raise DataError(f"{self.path}: the {self.what} is empty; {self.remedy}")
+        if self._peek() != opening:
+            raise DataError(f"{self.path}: the {self.what} holds no JSON {kind}; {self.remedy}")
 
     def _members(self, opening: str, closing: str) -> Iterator[None]:
         """Pauses at each member of the list or object that starts here; the caller reads it."""
@@ -199,4 +229,4 @@ class _Stream:
 
     def _refuse(self, cause: str, position: int | None = None) -> NoReturn:
         place = self.passed + (self.at if position is None else position)
-        raise DataError(f"{self.path}: the annotation file is not JSON ({cause}, character {place}); {REMEDY}")
+        raise DataError(f"{self.path}: the {self.what} is not JSON ({cause}, character {place}); {self.remedy}")

@@ -26,6 +26,7 @@ from efficientdet.registry import open_registry
 
 LABELS = LabelMap.from_names(["cat", "dog"])
 PROFILES = {"train": Profile(classes=Counter(cat=3, dog=1)), "eval": Profile(classes=Counter(dog=2))}
+THRESHOLDS = {"float": {"cat": 0.4}, "int8": {"cat": 0.3}}
 METRICS = {"float": {"AP": 0.6, "APs": None}, "int8": {"AP": 0.59, "APs": None}}
 Push = Callable[..., Artifact]
 
@@ -111,6 +112,8 @@ def write_infra_blessing(folder: Path, runs: bool) -> Artifact:
 def write_evaluation(folder: Path) -> Artifact:
     evaluation = artifact(standard_artifacts.ModelEvaluation, folder)
     (folder / "metrics.json").write_text(json.dumps(METRICS))
+    (folder / "thresholds.json").write_text(json.dumps(THRESHOLDS))
+    (folder / "report.html").write_text("<!doctype html>")
     return evaluation
 
 
@@ -154,11 +157,14 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
         "split": "eval",
         "split_identity": "5ee",
         "images": "12 of 12",
+        "thresholds": "documents/thresholds.json",
         "data": "f00",
     }
     registry.fetch("pets", "champion", tmp_path / "fetched", only=["documents"])
     documents = {path.name for path in (tmp_path / "fetched" / "documents").iterdir()}
-    assert documents == {"blessing.json", "infra_blessing.json", "metrics.json", "ledger.json"}
+    verdicts = {"blessing.json", "infra_blessing.json"}
+    assert documents == verdicts | {"metrics.json", "ledger.json", "thresholds.json", "report.html"}
+    assert json.loads((tmp_path / "fetched" / champion.tags["thresholds"]).read_text()) == THRESHOLDS
 
 
 def test_the_profile_of_the_data_travels_with_the_version(push: Push, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +66,55 @@ def tiny_export(tmp_path_factory: pytest.TempPathFactory) -> TinyExport:
     folder = tmp_path_factory.mktemp("export") / "bundle"
     export_bundle(model, config, label_map, pictures[:16], folder)
     return TinyExport(folder, model, config, label_map, pictures[16:])
+
+
+@pytest.fixture(scope="session")
+def frozen_export(tiny_export: TinyExport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network of `tiny_export` as google/automl's programs freeze it, with its config and label map beside it."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from efficientdet.saved_model import ServingDetector
+
+    serving = ServingDetector(tiny_export.model, tiny_export.config, len(tiny_export.label_map))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image_arrays")], autograph=False)
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {name: tf.identity(value, name) for name, value in serving.detect_images(images).items()}
+
+    path = tmp_path_factory.mktemp("frozen") / "model.pb"
+    graph = convert_variables_to_constants_v2(serve.get_concrete_function()).graph
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    for name in ("config.yaml", "label_map.json"):
+        shutil.copy(tiny_export.folder / name, path.parent)
+    return path
+
+
+@pytest.fixture(scope="session")
+def own_answers(tiny_export: TinyExport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with label_map.json and a shard `data.gz` whose groundtruth is what the int8 file finds.
+
+    The images are larger than its input, so that answers must come back in pixels of the original.
+    """
+    import tensorflow as tf
+
+    from efficientdet.data.example import AnnotatedImage, serialise
+    from efficientdet.infer import TFLiteDetector
+
+    folder, detector = tmp_path_factory.mktemp("own"), TFLiteDetector(tiny_export.folder / "model_int8.tflite", 1)
+    pictures = [picture.repeat(2, axis=0).repeat(2, axis=1) for picture in tiny_export.pictures]
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+        for i, (boxes, _, classes) in enumerate(detector(pictures)):
+            sides = boxes[:, 2:] - boxes[:, :2]
+            seen = (sides > 0).all(axis=1)  # random weights also answer boxes beside the image
+            boxes, classes, area, no = boxes[seen], classes[seen], sides[seen].prod(axis=1), np.zeros(seen.sum(), bool)
+            encoded = tf.io.encode_png(pictures[i]).numpy()
+            image = AnnotatedImage(
+                str(i), f"{i}.png", encoded, "png", 128, 128, boxes, classes, is_crowd=no, area=area, difficult=no
+            )
+            writer.write(serialise(image, tiny_export.label_map))
+    (folder / "label_map.json").write_text(tiny_export.label_map.to_json())
+    return folder
 
 
 def lively_detector(config: Config, num_classes: int, pictures: NDArray[np.uint8]) -> Any:

@@ -98,7 +98,7 @@ def test_the_script_trains_from_imagenet(script: Script) -> None:
 
 def test_its_numbers_are_those_of_the_library(script: Script) -> None:
     config, data = script.model._spec.config, script.test_data
-    scores = Evaluation(script.model.model, config, len(data.labels), data.pattern)()
+    scores = Evaluation(script.model.model, config, data.labels, data.pattern)()
     assert scores.images == 12
     assert script.float_scores["AP"] == scores.metrics["AP"] > 0
     assert script.float_scores["ARmax100"] == scores.metrics["AR100"]

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from efficientdet import progress
-from efficientdet.progress import StepProgress, counting
+from efficientdet.progress import StepProgress, Watched, counting
 
 
 def test_a_log_gets_lines_with_speed_and_time_left(monkeypatch):
@@ -43,3 +43,22 @@ def test_a_count_is_shown_in_a_terminal_only():
         shown[terminal] = console.file.getvalue()
     assert shown[False] == ""
     assert "checked images 7" in shown[True]
+
+
+def test_watched_images_pass_with_speed_and_time_left(monkeypatch):
+    clock = iter(range(0, 1000, 5))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    console = Console(file=io.StringIO(), force_terminal=False, width=100)
+    watched = Watched("abcd", total=4, what="evaluated", console=console)
+    assert "".join(watched) == "abcd"
+    assert console.file.getvalue().splitlines() == [
+        "evaluated 2/4  0.2 images/s  10 s left",
+        "evaluated 4/4  0.2 images/s  0 s left",
+    ]
+    assert watched.rate == 0.2
+
+
+def test_a_terminal_watches_a_bar():
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    assert list(Watched(range(3), total=3, what="evaluated", console=console)) == [0, 1, 2]
+    assert "3/3" in console.file.getvalue()

@@ -76,7 +76,7 @@ def test_the_best_by_ap_is_kept_and_returned(digit_shards, tmp_path, caplog):
         assert len(aps) - 1 - aps.index(max(aps)) == 2
     else:
         assert entries[-1]["step"] == 8
-    scores = Evaluation(best, config, 10, str(digit_shards / "Split-eval/*"))()
+    scores = Evaluation(best, config, LabelMap.load(digit_shards), str(digit_shards / "Split-eval/*"))()
     assert scores.images == 4
     assert scores.metrics["AP"] == pytest.approx(max(aps), abs=1e-6)
 

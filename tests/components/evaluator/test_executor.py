@@ -107,6 +107,10 @@ def test_a_model_within_its_bounds_is_blessed(tmp_path: Path, examples: Path, bu
     assert blessing.metrics["float"] == pytest.approx(expected, abs=1e-9)
     red, green = (blessing.per_class["int8"][name]["AP"] for name in ("red", "green"))
     assert (red + green) / 2 == pytest.approx(blessing.metrics["int8"]["AP"])
+    thresholds = json.loads((tmp_path / "evaluation/thresholds.json").read_text())
+    assert thresholds == {variant: {"red": 0.9, "green": 0.9} for variant in ("float", "int8")}
+    report = (tmp_path / "evaluation/report.html").read_text()
+    assert f"{blessing.metrics['float']['AP']:.3f}" in report
     written = json.loads((tmp_path / "evaluation/metrics.json").read_text())
     assert written["float"] == blessing.metrics["float"]
 
@@ -122,8 +126,10 @@ def test_every_kind_of_bound_is_asked(tmp_path: Path, examples: Path, three_file
         max_tflite_drop={"all": 0.9, "float16": 0.1},
         max_tflite_class_drop=0.9,
         max_megabytes={"float": 100, "int8": 1e-6},
+        max_latency_ms={"float": 1e6, "int8": 1e-9},
     )
-    broken = ["floors.float16/AP", "slice_floors.image/format=jpeg", "max_tflite_drop.float16", "max_megabytes.int8"]
+    broken = ["floors.float16/AP", "slice_floors.image/format=jpeg", "max_tflite_drop.float16"]
+    broken += ["max_latency_ms.int8", "max_megabytes.int8"]
     assert [rule.rule for rule in blessing.against] == broken
     asked = {rule.rule for rule in blessing.rules}
     for variant in ("float", "float16", "int8"):

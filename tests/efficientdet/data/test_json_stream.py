@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from efficientdet.data import json_stream
-from efficientdet.data.json_stream import MOST_LEVELS, Unreadable, read_lists, read_rest
+from efficientdet.data.json_stream import MOST_LEVELS, Unreadable, read_list, read_lists, read_rest
 from efficientdet.errors import DataError
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -170,3 +170,28 @@ def test_the_rest_is_everything_but_the_lists(
     rest = {key: list(value) if isinstance(value, Iterator) else value for key, value in read_rest(path, ["images"])}
     assert rest == {key: value for key, value in document.items() if key != "images"}
     assert [key for key, _ in read_rest(path, ["images"])] == list(rest), "elements may be passed over"
+
+
+@settings(deadline=None)
+@given(elements=st.lists(JSON), indent=st.none() | st.integers(0, 2), window=st.integers(1, 30))
+def test_a_file_may_be_one_list(
+    tmp_path_factory: pytest.TempPathFactory, elements: list[Any], indent: int | None, window: int
+) -> None:
+    path = written(tmp_path_factory.mktemp("json") / "a.json", json.dumps(elements, indent=indent))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_stream, "CHUNK", window)
+        assert list(read_list(path, "file", "mend it")) == elements
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "the result file is empty; mend it"),
+        ("{}", "the result file holds no JSON list; mend it"),
+        ("[1, 2", r"the result file is not JSON \(',' was expected, character 5\); mend it"),
+        ("[1] 2", r"the result file is not JSON \(more text after its end, character 4\)"),
+    ],
+)
+def test_what_is_no_list_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(DataError, match=rf"a\.json: {says}"):
+        list(read_list(written(tmp_path / "a.json", text), "result file", "mend it"))
