@@ -63,7 +63,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["efficientdet*", "components*", "pipeline*", "schemas*"]),
-    package_data={"schemas": ["*.pbtxt", "*.json"], "pipeline": ["configs/*.yaml"]},
+    package_data={
+        "efficientdet.report": ["page.css", "page.js"],
+        "pipeline": ["configs/*.yaml"],
+        "schemas": ["*.pbtxt", "*.json"],
+    },
     install_requires=BASE,
     extras_require={"train": TRAIN, "pipeline": PIPELINE, "imagenet": IMAGENET, "dev": DEV},
     entry_points={
