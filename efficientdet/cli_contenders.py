@@ -26,11 +26,15 @@ Row = Mapping[str, float | None]
 
 
 class Contest(NamedTuple):
-    """Images with what the contenders found in them, to be gone through once; their classes; how many there are."""
+    """Images with what the contenders found in them, to be gone through once.
+
+    label_map: their classes. total: how many images there are. shards: the files that hold them, if any do.
+    """
 
     images: Iterator[ScoredImage]
     label_map: LabelMap
     total: int
+    shards: Sequence[str] = ()
 
 
 def models_on_examples(
@@ -59,7 +63,7 @@ def models_on_examples(
             check_groundtruth(counts, theirs, examples)
     if not counts.images:
         raise DataError(f"{examples}: holds no images; nothing can be judged")
-    return Contest(detected(detectors, shards, examples, groundtruth), theirs, counts.images)
+    return Contest(detected(detectors, shards, examples, groundtruth), theirs, counts.images, shards)
 
 
 def detected(

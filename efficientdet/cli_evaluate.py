@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from efficientdet.cli_contenders import (
+    Contest,
+    Row,
     chunks,
     detected,
     models_on_examples,
@@ -21,10 +23,8 @@ from efficientdet.cli_paths import LocalPath
 from efficientdet.cli_shards import example_shards, label_map_option
 
 if TYPE_CHECKING:
-    from efficientdet.label_map import LabelMap
     from efficientdet.scored_image import ScoredImage
 
-CONTENDER = "detector"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -40,6 +40,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--detections", type=_FILE, help="A COCO result file to judge instead of a model.")
 @click.option("--annotations", "--val-json-file", type=_FILE, help="Groundtruth as COCO JSON.  [that of the examples]")
 @click.option("--json", "output", type=LocalPath(dir_okay=False), help="Write the numbers there too.")
+@click.option("--report", type=LocalPath(dir_okay=False), help="Write a page with curves, errors and pictures there.")
 @click.option(
     "--testdev",
     "--testdev-dir",
@@ -54,6 +55,7 @@ def evaluate(
     detections: Path | None,
     annotations: Path | None,
     output: Path | None,
+    report: Path | None,
     testdev: Path | None,
     voc: bool,
     label_map: Path | None,
@@ -68,14 +70,18 @@ def evaluate(
             _refuse("--detections", {"--model": model, "--examples": examples, "--testdev": testdev})
             if not annotations:
                 raise click.UsageError("--detections: needs the groundtruth; give it with --annotations")
-            _judge_results(detections, annotations, output, voc)
+            name = detections.name
+            _judge(results_on_annotations({name: detections}, annotations), name, output, report, voc)
         elif not model or not examples:
             raise click.UsageError("give --model and --examples, or --detections and --annotations")
         elif testdev:
-            _refuse("--testdev", {"--annotations": annotations, "--json": output})
+            _refuse("--testdev", {"--annotations": annotations, "--json": output, "--report": report})
             _submit(model, examples, testdev)
         else:
-            _judge_model(model, examples, annotations, label_map, output, voc)
+            name = model.absolute().name
+            contest = models_on_examples({name: model}, examples, annotations, label_map)
+            rate = _judge(contest, name, output, report, voc)
+            click.echo(f"{rate:.1f} images/s")
 
 
 def _refuse(option: str, others: Mapping[str, object]) -> None:
@@ -84,41 +90,50 @@ def _refuse(option: str, others: Mapping[str, object]) -> None:
         raise click.UsageError(f"{option} and {given[0]}: do not go together; leave one of them out")
 
 
-def _judge_model(
-    model: Path, examples: str, annotations: Path | None, label_map: Path | None, output: Path | None, voc: bool
-) -> None:
+def _judge(contest: Contest, name: str, output: Path | None, report: Path | None, voc: bool) -> float:
+    """Scores what one contender found, writes the numbers and the report, and prints; the images per second."""
     from efficientdet.progress import Watched
 
-    contest = models_on_examples({CONTENDER: model}, examples, annotations, label_map)
-    images = Watched(contest.images, contest.total, "evaluated")
-    _judge(images, contest.label_map, output, voc)
-    click.echo(f"{images.rate:.1f} images/s")
+    watched = Watched(contest.images, contest.total, "evaluated")
+    images: Iterable[ScoredImage] = list(watched) if report else watched  # the report has to see them all at once
+    count, metrics, by_class = _scores(images, name, voc)
+    per_class = {contest.label_map[class_id].name: values for class_id, values in by_class.items()}
+    if output:
+        write_json(output, {"images": count, "metrics": metrics, "per_class": per_class})
+    if report:
+        _write_report(report, images, contest, name)
+    print_scores({"all": metrics, **per_class}, f"{count} images")
+    return watched.rate
 
 
-def _judge_results(detections: Path, annotations: Path, output: Path | None, voc: bool) -> None:
-    contest = results_on_annotations({CONTENDER: detections}, annotations)
-    _judge(contest.images, contest.label_map, output, voc)
-
-
-def _judge(images: Iterable[ScoredImage], label_map: LabelMap, output: Path | None, voc: bool) -> None:
-    """Scores the images, writes the numbers and prints them; those of VOC beside COCO's if wanted."""
+def _scores(images: Iterable[ScoredImage], name: str, voc: bool) -> tuple[int, Row, Mapping[int, Row]]:
+    """How many images there are, the numbers over all, and by class; VOC's beside COCO's if wanted."""
     from efficientdet.coco_metric import CocoAccumulator, match_images
     from efficientdet.voc_metric import VocAccumulator, match_voc_images
 
     coco, of_voc = CocoAccumulator(), VocAccumulator()
     for some in chunks(images):
-        scenes = [image.scene(CONTENDER) for image in some]
+        scenes = [image.scene(name) for image in some]
         for matches in match_images(scenes):
             coco.add(matches)
         for matches in match_voc_images(scenes) if voc else []:
             of_voc.add(matches)
-    scores, voc_scores = coco.compute(), of_voc.compute()
-    metrics = {**scores.metrics, **(voc_scores.metrics if voc else {})}
-    classes = sorted(scores.per_class.keys() | voc_scores.per_class.keys())
-    per_class = {label_map[c].name: {**scores.per_class.get(c, {}), **voc_scores.per_class.get(c, {})} for c in classes}
-    if output:
-        write_json(output, {"images": scores.images, "metrics": metrics, "per_class": per_class})
-    print_scores({"all": metrics, **per_class}, f"{scores.images} images")
+    found, voc_found = coco.compute(), of_voc.compute()
+    classes = sorted(found.per_class.keys() | voc_found.per_class.keys())
+    per_class = {c: {**found.per_class.get(c, {}), **voc_found.per_class.get(c, {})} for c in classes}
+    return found.images, {**found.metrics, **(voc_found.metrics if voc else {})}, per_class
+
+
+def _write_report(path: Path, images: Iterable[ScoredImage], contest: Contest, name: str) -> None:
+    """Writes the page, with pictures and the account of the data where there are shards of examples."""
+    from efficientdet.data import ledger
+    from efficientdet.report.page import write_report
+    from efficientdet.report.pictures import stored_pictures
+
+    pictures = stored_pictures(contest.shards) if contest.shards else ()
+    folders = [folder for shard in contest.shards[:1] for folder in Path(shard).absolute().parents[:2]]
+    account = next((ledger.load(folder) for folder in folders if (folder / ledger.FILE_NAME).is_file()), None)
+    write_report(path, images, contest.label_map, pictures=pictures, ledger=account, title=f"Evaluation of {name}")
 
 
 def _submit(model: Path, examples: str, folder: Path) -> None:
@@ -129,7 +144,6 @@ def _submit(model: Path, examples: str, folder: Path) -> None:
     from efficientdet.progress import Watched
 
     shards, detector = list(example_shards(examples)), open_detector(model)
-    images = Watched(detected({CONTENDER: detector}, shards, examples), count_records(shards), "detected")
-    name = detector.config.model.name
-    path, count = write_submission(folder, name, images, CONTENDER, detector.label_map)
+    images = Watched(detected({"": detector}, shards, examples), count_records(shards), "detected")
+    path, count = write_submission(folder, detector.config.model.name, images, "", detector.label_map)
     click.echo(f"{path}: {count} detections, to be uploaded to COCO's server; {images.rate:.1f} images/s")

@@ -118,6 +118,15 @@ def test_anybodys_detections_need_no_tensorflow(shared: Path, tmp_path: Path):
     assert written["per_class"]["person"]["AP"] > 0
 
 
+def test_the_report_shows_pictures_where_there_are_examples(tiny_export: Any, own_answers: Path, tmp_path: Path):
+    model = tiny_export.folder / "model_int8.tflite"
+    answer = run("--model", model, "--examples", own_answers / "*.gz", "--report", tmp_path / "a.html", "--voc")
+    assert answer.exit_code == 0, answer.exception
+    page = (tmp_path / "a.html").read_text()
+    assert "Evaluation of model_int8.tflite" in page
+    assert "data:image/jpeg;base64," in page
+
+
 def test_detections_of_other_categories_are_counted(tmp_path: Path):
     annotations, results = tmp_path / "a.json", tmp_path / "r.json"
     annotation = {"image_id": 1, "category_id": 3, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}
@@ -125,8 +134,11 @@ def test_detections_of_other_categories_are_counted(tmp_path: Path):
     annotations.write_text(json.dumps(content))
     found = {"image_id": 1, "category_id": 3, "bbox": [0, 0, 9, 9], "score": 0.9}
     results.write_text(json.dumps([found, found | {"category_id": 4}]))
-    answer = run("--detections", results, "--annotations", annotations)
+    answer = run("--detections", results, "--annotations", annotations, "--report", tmp_path / "a.html")
     assert answer.exit_code == 0, answer.exception
+    page = (tmp_path / "a.html").read_text()
+    assert "Evaluation of r.json" in page
+    assert "data:image/jpeg;base64," not in page
     assert f"{results}: 1 of 2 detections are of categories that {annotations} lacks" in answer.stderr
     assert "1.000" in answer.stdout
 
