@@ -20,7 +20,7 @@ from efficientdet.config import Config
 from efficientdet.data import ledger as ledger_file
 from efficientdet.data import profile as profile_file
 from efficientdet.errors import ModelError
-from efficientdet.infra_blessing import INFRA_BLESSED, InfraBlessing
+from efficientdet.infra_blessing import InfraBlessing
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry
 
@@ -40,16 +40,14 @@ class Executor(base_executor.BaseExecutor):
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         """Writes `pushed.json` and the artifact's properties; see `Pusher`. ModelError when the label maps differ."""
         uris = {key: Path(artifact_utils.get_single_uri(artifacts)) for key, artifacts in input_dict.items()}
-        judgement = Blessing.load(uris["evaluation"])
-        reasons = []
-        if not (uris["blessing"] / BLESSED_FILE_NAME).is_file():
-            reasons += judgement.reasons or ["the Evaluator did not bless the model"]
-        if not (uris["infra_blessing"] / INFRA_BLESSED).is_file():
-            reasons += InfraBlessing.load(uris["infra_blessing"]).reasons or ["the InfraValidator did not bless it"]
-        if reasons:
-            pushed = {"pushed": False, "reason": "; ".join(reasons)}
-        else:
+        judgement, infra = Blessing.load(uris["evaluation"]), InfraBlessing.load(uris["infra_blessing"])
+        blessed, reasons = (uris["blessing"] / BLESSED_FILE_NAME).is_file(), infra.reasons
+        if not blessed:
+            reasons = [*(judgement.reasons or ["the Evaluator did not bless the model"]), *reasons]
+        if blessed and infra.blessed:
             pushed = push(uris, judgement, json.loads(exec_properties["registry"]), json.loads(exec_properties["tags"]))
+        else:
+            pushed = {"pushed": False, "reason": "; ".join(reasons) or "the InfraValidator had no file to run"}
         _record(pushed, artifact_utils.get_single_instance(output_dict["pushed_model"]))
 
 
