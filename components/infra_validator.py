@@ -42,22 +42,18 @@ class Executor(base_executor.BaseExecutor):
 
 
 def read_records(split: str, scored_images: Path, count: int) -> list[Record]:
-    """The first `count` images of a split's folder with what the evaluation found in them.
+    """The first `count` images of a split's folder with what the evaluation found in them, as far as it scored them.
 
-    Raises DataError when there is none, or one was not evaluated.
+    Raises DataError when it scored none of them.
     """
-    examples = list(read_examples(f"{split}/*").take(count).as_numpy_iterator())
-    if not examples:
-        raise DataError(f"{split}: holds no images; nothing can be run")
-    ids = [example["source_id"].decode() for example in examples]
-    scored = _scored(scored_images, set(ids))
-    for image_id in ids:
-        if image_id not in scored:
-            raise DataError(
-                f"{scored_images}: does not hold image {image_id} of {split}; evaluate the model on these examples"
-            )
-    encoded = [example["image_bytes"] for example in examples]
-    return [Record(e, decode_image(e).numpy(), scored[i]) for e, i in zip(encoded, ids, strict=True)]
+    examples = read_examples(f"{split}/*").take(count).as_numpy_iterator()
+    encoded = {example["source_id"].decode(): example["image_bytes"] for example in examples}
+    scored = _scored(scored_images, set(encoded))
+    if not scored:
+        raise DataError(
+            f"{scored_images}: holds none of the first {count} images of {split}; evaluate the model on these examples"
+        )
+    return [Record(e, decode_image(e).numpy(), scored[i]) for i, e in encoded.items() if i in scored]
 
 
 def _scored(folder: Path, ids: set[str]) -> dict[str, ScoredImage]:

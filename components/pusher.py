@@ -23,7 +23,7 @@ from efficientdet.config import Config
 from efficientdet.data import ledger as ledger_file
 from efficientdet.data import profile as profile_file
 from efficientdet.errors import DataError, ModelError
-from efficientdet.infra_blessing import INFRA_BLESSED, InfraBlessing
+from efficientdet.infra_blessing import InfraBlessing
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry
 from efficientdet.report.page import FILE_NAME as REPORT_FILE
@@ -47,19 +47,17 @@ class Executor(base_executor.BaseExecutor):
         Raises ModelError when the label maps differ, and DataError when the blessing is damaged.
         """
         uris = {key: Path(artifact_utils.get_single_uri(artifacts)) for key, artifacts in input_dict.items()}
-        judgement = Blessing.load(uris["blessing"])
+        judgement, infra = Blessing.load(uris["blessing"]), InfraBlessing.load(uris["infra_blessing"])
         if (uris["blessing"] / BLESSED_FILE_NAME).is_file() != judgement.blessed:
             raise DataError(
                 f"{uris['blessing'] / blessing_file.FILE_NAME}: does not say what the {BLESSED_FILE_NAME} file beside"
                 " it says; evaluate the model again"
             )
-        reasons = [] if judgement.blessed else judgement.reasons
-        if not (uris["infra_blessing"] / INFRA_BLESSED).is_file():
-            reasons += InfraBlessing.load(uris["infra_blessing"]).reasons or ["the InfraValidator did not bless it"]
-        if reasons:
-            pushed = {"pushed": False, "reason": "; ".join(reasons)}
-        else:
+        reasons = [*([] if judgement.blessed else judgement.reasons), *infra.reasons]
+        if judgement.blessed and infra.blessed:
             pushed = push(uris, judgement, json.loads(exec_properties["registry"]), json.loads(exec_properties["tags"]))
+        else:
+            pushed = {"pushed": False, "reason": "; ".join(reasons) or "the InfraValidator had no file to run"}
         _record(pushed, artifact_utils.get_single_instance(output_dict["pushed_model"]))
 
 

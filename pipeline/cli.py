@@ -163,7 +163,7 @@ def _report(result: dict[str, Any], log: Path) -> None:
         shown = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)
         console.print(f"{kind:6}{shown}", soft_wrap=True)
     for runtime in result["runtimes"].values():
-        console.print(str(Runtime(**runtime)), soft_wrap=True)
+        console.print(str(Runtime(**runtime)), markup=False, soft_wrap=True)
     for reason in [*result["reasons"], *_overridden(result["override"])]:
         console.print(reason, markup=False, soft_wrap=True)
     model = result["model"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import Artifact, Channel, standard_artifacts
 
-from components.infra_validator import Executor, InfraValidator
+from components.infra_validator import Executor, InfraValidator, read_records
 from efficientdet.boxes import yxyx_to_xywh
 from efficientdet.bundle import ASSETS_FOLDER, SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
 from efficientdet.coco_metric import Groundtruth
@@ -91,11 +93,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Split:
     """Pictures with a bright rectangle each, and what a detector of them finds."""
 
-    def __init__(self, root: Path, count: int = IMAGES) -> None:
+    def __init__(self, root: Path) -> None:
         rng = np.random.default_rng(0)
         self.examples, self.evaluation, self.images = root / "examples", root / "evaluation", list[ScoredImage]()
         records = []
-        for i in range(count):
+        for i in range(IMAGES):
             y, x, h, w = rng.integers(4, 14, 4)
             pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
             pixels[y : y + h, x : x + w] = brightness = int(rng.integers(120, 256))
@@ -171,24 +173,34 @@ def test_all_files_of_a_bundle_are_tried_and_blessed(bundle: Path, tmp_path: Pat
 
 
 def test_what_was_scored_differently_is_not_blessed(bundle: Path, tmp_path: Path) -> None:
-    split = Split(tmp_path)
+    split, lighter = Split(tmp_path), tmp_path / "bundle"
+    shutil.copytree(bundle, lighter, ignore=shutil.ignore_patterns(SAVED_MODEL_FOLDER, "manifest.json"))
+    write_manifest(lighter)
     for image in split.images:
         image.found["int8"] = image.found["float"]._replace(scores=np.array([0.1]))
-    verdict, blessing = run(tmp_path, bundle, split.evaluated(), images=2)
-    [reason] = verdict.reasons
-    assert reason.startswith("int8: finds something else than the evaluation did: 0.0% of the detections agree")
+    verdict, blessing = run(tmp_path, lighter, split.evaluated(), images=2)
+    missing, differs = verdict.reasons
+    assert missing.startswith("float: cannot be run: ")
+    assert differs.startswith("int8: finds something else than the evaluation did: 0.0% of the detections agree")
     assert verdict.images == 2
     assert (Path(blessing.uri) / "INFRA_NOT_BLESSED").is_file()
     assert not (Path(blessing.uri) / "INFRA_BLESSED").exists()
     assert blessing.get_int_custom_property("blessed") == 0
 
 
+def test_what_was_not_scored_is_not_compared(tmp_path: Path) -> None:
+    split = Split(tmp_path)
+    split.evaluated([image for image in split.images if image.image_id != "1"])
+    records = read_records(str(split.examples / "Split-eval"), split.evaluation / "scored_images", 3)
+    assert [record.scored.image_id for record in records] == ["0", "2"]
+    assert all(record.pixels.max() / 255 == record.scored.found["float"].scores[0] for record in records)
+
+
 def test_an_evaluation_of_other_images_is_no_verdict_on_the_model(bundle: Path, tmp_path: Path) -> None:
     split = Split(tmp_path)
-    with pytest.raises(DataError, match=r"scored_images: does not hold image 3 of .*Split-eval"):
-        run(tmp_path, bundle, split.evaluated([image for image in split.images if image.image_id != "3"]))
-    with pytest.raises(DataError, match="Split-eval: holds no images"):
-        run(tmp_path, bundle, Split(tmp_path / "none", count=0).evaluated())
+    others = [replace(image, image_id=f"other {image.image_id}") for image in split.images]
+    with pytest.raises(DataError, match=r"scored_images: holds none of the first 16 images of .*Split-eval"):
+        run(tmp_path, bundle, split.evaluated(others))
 
 
 def test_the_node_declares_what_the_executor_reads() -> None:

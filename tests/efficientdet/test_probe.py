@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from efficientdet.detections import Detections
 from efficientdet.infer import TFLiteDetector
 from efficientdet.probe import TIMED, Answer, Job, probe
 
@@ -36,40 +37,21 @@ def images(tiny_export: Any, tmp_path_factory: pytest.TempPathFactory) -> list[s
     return [str(folder / f"{i}.png") for i in range(3)]
 
 
-def job(tiny_export: Any, file: str, images: list[str]) -> Job:
-    return Job(str(tiny_export.folder / file), str(tiny_export.folder), threads=1, compared=images, timed=images)
-
-
-def same(answer: Answer, detections: Detections) -> bool:
-    """Whether both found the same to the last bit."""
-    ours = [(np.array(b, np.float32), np.array(s, np.float32), np.array(c)) for b, s, c in answer.found]
-    return all(
-        np.array_equal(a, b)
-        for one, other in zip(ours, detections, strict=True)
-        for a, b in zip(one, other, strict=True)
-    )
-
-
 def test_a_tflite_file_needs_no_tensorflow(tiny_export: Any, images: list[str], tmp_path: Path):
     asked, answered = tmp_path / "job.json", tmp_path / "answer.json"
-    asked.write_text(json.dumps(asdict(job(tiny_export, "model_int8.tflite", images))))
+    file, bundle = str(tiny_export.folder / "model_int8.tflite"), str(tiny_export.folder)
+    asked.write_text(json.dumps(asdict(Job(file, bundle, threads=1, compared=images, timed=images))))
     subprocess.run([sys.executable, "-c", BLOCKED, str(asked), str(answered)], check=True)
     answer = Answer(**json.loads(answered.read_text()))
     assert (answer.faults, answer.error) == ([], "")
     pictures = [np.asarray(Image.open(image)) for image in images]
-    assert same(answer, TFLiteDetector(tiny_export.folder / "model_int8.tflite", num_threads=1)(pictures))
+    expected = TFLiteDetector(file, num_threads=1)(pictures)
+    for (boxes, scores, classes), image in zip(answer.found, expected, strict=True):
+        found = (np.array(boxes, np.float32), np.array(scores, np.float32), np.array(classes))
+        assert all(np.array_equal(ours, theirs) for ours, theirs in zip(found, image, strict=True))
     assert len(answer.latency_ms) == TIMED
     assert min(answer.latency_ms) > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answer.json", "job.json"]
-
-
-def test_a_saved_model_takes_the_images_as_they_are_stored(tiny_export: Any, images: list[str]):
-    answer = probe(job(tiny_export, "Format-Serving", images))
-    assert (answer.faults, answer.error) == ((), "")
-    detect = tf.saved_model.load(str(tiny_export.folder / "Format-Serving")).signatures["serving_default"]
-    raw = detect(tf.constant([Path(image).read_bytes() for image in images]))
-    names = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
-    assert same(answer, Detections(*(raw[name].numpy() for name in names)))
 
 
 def test_a_file_that_is_not_what_it_should_be_is_not_run(tiny_export: Any, images: list[str], tmp_path: Path):
@@ -87,3 +69,28 @@ def test_what_its_runtime_cannot_do_is_told(tiny_export: Any, images: list[str],
     answer = probe(Job(str(tiny_export.folder / "model_int8.tflite"), None, 1, (), [*images, str(broken)]))
     assert "broken.png: not a readable image" in answer.error
     assert "there is no SavedModel" in probe(Job(str(tmp_path), None, 1, (), ())).error
+
+
+def test_it_ends_with_the_process_that_asked(tmp_path: Path):
+    endless = "import os, sys; from efficientdet.probe import _die_with_parent as die; die(); "
+    endless += f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()) + '.')\nwhile True: pass"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {endless!r}])"]
+    )
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().endswith("."):
+        time.sleep(0.01)
+    child = int((tmp_path / "pid").read_text()[:-1])
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while is_alive(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(child)
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().split()[2] != "Z"
+    except OSError:
+        return False
