@@ -29,6 +29,7 @@ class Groundtruth:
 Scene = tuple[str, Groundtruth, ArrayLike, ArrayLike, ArrayLike]
 """One image: its id, its groundtruth, and m detections: boxes_xywh `[m, 4]` pixels, classes `[m]`, scores `[m]`."""
 
+PAIRS = 1 << 18  # of which the overlap is computed at a time: a crowded image does not fill the memory
 _CHUNK = 250  # images whose rows fit the processor's cache
 
 
@@ -119,15 +120,28 @@ def overlapping_pairs(
     own area where `is_crowd` `[n]` says so. Pairs are ordered by detection, and then from the last annotation.
     """
     starts = starts_of(found.key)
-    members = np.diff(starts, append=len(found.key))
     low, high = (np.searchsorted(truth.key, found.key[starts], side) for side in ("left", "right"))
-    per_detection = np.repeat(high - low, members)
-    d = np.repeat(np.arange(len(found.key)), per_detection)
-    ends = np.cumsum(per_detection)
-    g = np.repeat(np.repeat(high, members) + ends - per_detection, per_detection) - np.arange(len(d)) - 1
-    overlaps = _iou_xywh(found.boxes[:, d], truth.boxes[:, g], is_crowd[g])
-    near = np.flatnonzero(overlaps >= least)
-    return d[near], g[near], overlaps[near]
+    members = np.diff(starts, append=len(found.key))
+    low, high = np.repeat(low, members), np.repeat(high, members)
+    ends = np.cumsum(high - low)
+    splits = np.searchsorted(ends, np.arange(PAIRS, ends[-1:].sum(), PAIRS))
+    parts = []
+    for rows in np.split(np.arange(len(found.key)), splits):
+        d, g = _pairs(rows, low[rows], high[rows])
+        overlaps = _iou_xywh(found.boxes[:, d], truth.boxes[:, g], is_crowd[g])
+        near = np.flatnonzero(overlaps >= least)
+        parts.append((d[near], g[near], overlaps[near]))
+    d, g, overlaps = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return d, g, overlaps
+
+
+def _pairs(
+    rows: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each of `rows` `[m]` as often as numbers lie from its `low` to below its `high`, with the numbers, falling."""
+    counts = high - low
+    total = np.cumsum(counts)
+    return np.repeat(rows, counts), np.repeat(high + total - counts, counts) - np.arange(counts.sum()) - 1
 
 
 def _iou_xywh(
