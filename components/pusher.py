@@ -14,12 +14,14 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from efficientdet import blessing as blessing_file
 from efficientdet import config as config_file
+from efficientdet import infra_blessing as infra_file
 from efficientdet import split_identity
 from efficientdet.blessing import Blessing
 from efficientdet.config import Config
 from efficientdet.data import ledger as ledger_file
 from efficientdet.data import profile as profile_file
 from efficientdet.errors import DataError, ModelError
+from efficientdet.infra_blessing import INFRA_BLESSED, InfraBlessing
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry
 
@@ -48,10 +50,13 @@ class Executor(base_executor.BaseExecutor):
                 f"{uris['blessing'] / blessing_file.FILE_NAME}: does not say what the {BLESSED_FILE_NAME} file beside"
                 " it says; evaluate the model again"
             )
-        if judgement.blessed:
-            pushed = push(uris, judgement, json.loads(exec_properties["registry"]), json.loads(exec_properties["tags"]))
+        reasons = [] if judgement.blessed else judgement.reasons
+        if not (uris["infra_blessing"] / INFRA_BLESSED).is_file():
+            reasons += InfraBlessing.load(uris["infra_blessing"]).reasons or ["the InfraValidator did not bless it"]
+        if reasons:
+            pushed = {"pushed": False, "reason": "; ".join(reasons)}
         else:
-            pushed = {"pushed": False, "reason": "; ".join(judgement.reasons)}
+            pushed = push(uris, judgement, json.loads(exec_properties["registry"]), json.loads(exec_properties["tags"]))
         _record(pushed, artifact_utils.get_single_instance(output_dict["pushed_model"]))
 
 
@@ -65,7 +70,7 @@ def push(
             f"{uris['model']}: its label map is not that of {uris['examples']}; train it on these examples"
         )
     beside = [uris["blessing"] / blessing_file.FILE_NAME, uris["evaluation"] / METRICS_FILE]
-    beside.append(uris["examples"] / ledger_file.FILE_NAME)
+    beside += [uris["infra_blessing"] / infra_file.FILE_NAME, uris["examples"] / ledger_file.FILE_NAME]
     facts = {
         "architecture": Config.load(uris["model"] / config_file.FILE_NAME).model.name,
         "label_map": label_map.hash,
@@ -125,6 +130,7 @@ class PusherSpec(ComponentSpec):
     INPUTS = {  # noqa: RUF012 TFX's own form
         "model": ChannelParameter(type=standard_artifacts.Model),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "infra_blessing": ChannelParameter(type=standard_artifacts.InfraBlessing),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics, optional=True),
@@ -138,7 +144,7 @@ class PusherSpec(ComponentSpec):
 
 
 class Pusher(base_component.BaseComponent):
-    """Registers what the Evaluator blessed; outputs `pushed_model`.
+    """Registers what Evaluator and InfraValidator blessed; outputs `pushed_model`.
 
     Its `pushed.json` holds {pushed, reason} and, when pushed, {name, version, alias}. A model that is not
     blessed is no error: nothing is registered and the reason tells which rule it broke.
@@ -151,6 +157,7 @@ class Pusher(base_component.BaseComponent):
         self,
         model: BaseChannel,
         blessing: BaseChannel,
+        infra_blessing: BaseChannel,
         evaluation: BaseChannel,
         examples: BaseChannel,
         registry: Mapping[str, str],
@@ -163,7 +170,8 @@ class Pusher(base_component.BaseComponent):
         Args:
           model: the Exporter's Model, a bundle.
           blessing: ModelBlessing of that model, with the Evaluator's `blessing.json`.
-          evaluation: ModelEvaluation with its `metrics.json`.
+          infra_blessing: InfraBlessing of that model.
+          evaluation: ModelEvaluation with the Evaluator's `metrics.json`.
           examples: Examples the model was trained on; label map and ledger are taken from them.
           registry: `uri` of the registry, `name` to register under and `alias` that moves (champion).
           tags: facts of this run to keep with the version, such as the fingerprint of its data.
@@ -173,6 +181,7 @@ class Pusher(base_component.BaseComponent):
         spec = PusherSpec(
             model=model,
             blessing=blessing,
+            infra_blessing=infra_blessing,
             evaluation=evaluation,
             examples=examples,
             statistics=statistics,

@@ -12,6 +12,8 @@ from efficientdet.errors import ModelError
 
 SAVED_MODEL_FOLDER = "Format-Serving"
 """Where TFX's own tools look for a SavedModel inside a Model artifact."""
+ASSETS_FOLDER = "assets.extra"
+"""The folder of a SavedModel that TensorFlow leaves to its owner's files: its config and label map."""
 TFLITE_FILE = "model_int8.tflite"
 MANIFEST_FILE = "manifest.json"
 

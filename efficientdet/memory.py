@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from efficientdet.config import Config
+from efficientdet.free_memory import UNKNOWN, free_memory
 from efficientdet.model.detector import build_detector
 
 # Shares of what the forward pass writes that are held at the peak of a step: of d4 at 1024 pixels and batch 1,
 # 9.9 and 2.8 of 16.0 GB (benchmarks/network.py memory).
 HELD, HELD_RECOMPUTING = 0.62, 0.18
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
 # Ops whose output is another tensor's memory or no tensor of the batch.
 _VIEWS = {"Identity", "IdentityN", "Reshape", "Const", "ReadVariableOp", "Placeholder", "NoOp", "Shape", "StridedSlice"}
 WEIGHT_COPIES = 5  # weights, gradients before and after clipping, momentum, average
@@ -50,39 +49,11 @@ def available_memory(strategy: str | None = None) -> int:
     A TPU does not tell how much it has; there the answer is without bounds.
     """
     if strategy == "tpu":
-        return 2**62
+        return UNKNOWN
     gpus = tf.config.list_logical_devices("GPU")
     if gpus:
         from tensorflow.python.client import device_lib
 
         limits = {d.name.split("/")[-1]: d.memory_limit for d in device_lib.list_local_devices()}
         return min(limit for name, limit in limits.items() if "GPU" in name)
-    return min(_free_of_machine(), _free_of_container())
-
-
-def _free_of_machine() -> int:
-    path = Path("/proc/meminfo")
-    lines = dict(line.split(":") for line in path.read_text().splitlines()) if path.is_file() else {}
-    return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else 2**62
-
-
-def _free_of_container() -> int:
-    """What the control group allows beyond what it uses (cgroup v2, else v1), pages of files not counted.
-
-    These the kernel takes back when memory is wanted.
-    """
-    for folder, limit, usage, files in (
-        ("", "memory.max", "memory.current", "inactive_file"),
-        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        group = CONTROL_GROUPS / folder
-        if (group / limit).is_file() and (text := (group / limit).read_text().strip()).isdigit():
-            statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-            used = int((group / usage).read_text()) - int(statistics.get(files, 0))
-            return max(int(text) - used, 0)
-    return 2**62
-
-
-def readable(size: float) -> str:
-    """Bytes in GB or MB, as people read them."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    return free_memory()

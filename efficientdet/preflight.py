@@ -13,8 +13,9 @@ from efficientdet.config import Config, TrainingConfig
 from efficientdet.data.survey import Survey
 from efficientdet.distribute import of_all_workers
 from efficientdet.errors import ConfigError, DataError, DivergedError
+from efficientdet.free_memory import readable
 from efficientdet.label_map import LabelMap
-from efficientdet.memory import available_memory, readable, step_memory
+from efficientdet.memory import available_memory, step_memory
 from efficientdet.trainer import Trainer
 
 TRIAL_STEPS = 3

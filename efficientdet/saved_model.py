@@ -11,6 +11,7 @@ import tensorflow as tf
 from efficientdet import config as config_file
 from efficientdet import label_map as label_map_file
 from efficientdet.anchors import anchors_for
+from efficientdet.bundle import ASSETS_FOLDER as ASSETS_FOLDER
 from efficientdet.config import Config
 from efficientdet.data.input_pipeline import decode_image
 from efficientdet.label_map import LabelMap
@@ -20,8 +21,6 @@ from efficientdet.model.postprocess import postprocess
 
 BYTES_SIGNATURE = "serving_default"
 IMAGES_SIGNATURE = "images"
-ASSETS_FOLDER = "assets.extra"
-"""The folder of a SavedModel that TensorFlow leaves to its owner's files."""
 CHUNK = 8
 """Images that pass the network together; a larger request is cut, so that its memory stays bounded."""
 

@@ -151,6 +151,8 @@ def _report(result: dict[str, Any], log: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from efficientdet.infra_blessing import Runtime
+
     console = Console(highlight=False)
     table = Table("node", "state", "seconds")
     for node in result["nodes"]:
@@ -160,6 +162,8 @@ def _report(result: dict[str, Any], log: Path) -> None:
     for kind, metrics in result["metrics"].items():
         shown = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)
         console.print(f"{kind:6}{shown}", soft_wrap=True)
+    for runtime in result["runtimes"].values():
+        console.print(str(Runtime(**runtime)), soft_wrap=True)
     for reason in [*result["reasons"], *_overridden(result["override"])]:
         console.print(reason, markup=False, soft_wrap=True)
     model = result["model"]

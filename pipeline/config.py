@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from efficientdet.blessing import Bounds
 from efficientdet.config import Config
 from efficientdet.errors import ConfigError, RegistryError
+from efficientdet.infra_blessing import Infra
 from efficientdet.registry import CHAMPION, check_alias, check_name
 from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
@@ -156,6 +157,7 @@ class PipelineConfig(Settings):
     detector: Config = Field(default_factory=Config)
     tuning: Tuning = Field(default_factory=Tuning)
     blessing: Bounds = Field(default_factory=Bounds)
+    infra: Infra = Field(default_factory=Infra)
     registry: RegistryConfig
     beam: BeamConfig = Field(default_factory=BeamConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)

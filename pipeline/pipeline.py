@@ -14,6 +14,7 @@ from components.example_gen import CocoExampleGen, CsvExampleGen, TfodExampleGen
 from components.example_validator import ExampleValidator
 from components.exporter import Exporter
 from components.import_schema_gen import ImportSchemaGen
+from components.infra_validator import InfraValidator
 from components.pusher import Pusher
 from components.statistics_gen import StatisticsGen
 from components.trainer import detector_trainer
@@ -73,9 +74,17 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         baseline=baseline,
         fingerprint=code,
     )
+    infra_validator = InfraValidator(
+        model=bundle,
+        examples=examples,
+        evaluation=evaluator.outputs["evaluation"],
+        infra=config.infra,
+        fingerprint=code,
+    )
     pusher = Pusher(
         model=bundle,
         blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
         examples=examples,
         statistics=statistics.outputs["statistics"],
@@ -83,7 +92,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         tags={"inputs": inputs, "data": data, "baseline": baseline},
         fingerprint=code + lost,
     )
-    nodes = [examples_node, *checking, *training, exporter, evaluator, pusher]
+    nodes = [examples_node, *checking, *training, exporter, evaluator, infra_validator, pusher]
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=root,

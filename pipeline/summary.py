@@ -11,6 +11,7 @@ from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
 from efficientdet.blessing import BLESSED, FILE_NAME, INCONCLUSIVE, NOT_BLESSED
+from efficientdet.infra_blessing import FILE_NAME as INFRA_FILE
 from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE
 
 FAILED = "FAILED"
@@ -29,14 +30,16 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
     executions = sorted(store.get_executions_by_context(run), key=lambda e: e.id)
     folders = _output_folders(store, [e.id for e in executions])
     blessing = _json(folders.get("ModelBlessing"), FILE_NAME) or {}
+    infra = _json(folders.get("InfraBlessing"), INFRA_FILE) or {}
     pushed = _json(folders.get("PushedModel"), "pushed.json")
     done = failure is None and pushed is not None
     return {
         "run": store.get_contexts_by_id([run])[0].name,
-        "outcome": _outcome(blessing, pushed) if done else FAILED,
-        "reasons": [failure] if failure else _reasons(blessing, pushed),
+        "outcome": _outcome(blessing, infra, pushed) if done else FAILED,
+        "reasons": [failure] if failure else _reasons(blessing, infra, pushed),
         "override": blessing.get("override"),
         "metrics": blessing.get("metrics", {}),
+        "runtimes": {runtime["variant"]: runtime for runtime in infra.get("runtimes", [])},
         "ledger": (_json(folders.get("Examples"), "ledger.json") or {}).get("total", {}),
         "data": _data(folders.get("ExampleAnomalies")),
         "model": {key: pushed[key] for key in ("name", "version", "alias")} if pushed and pushed["pushed"] else None,
@@ -52,6 +55,7 @@ def never_started(failure: str) -> dict[str, Any]:
         "reasons": [failure],
         "override": None,
         "metrics": {},
+        "runtimes": {},
         "ledger": {},
         "data": {},
         "model": None,
@@ -68,16 +72,18 @@ def write(summary: dict[str, Any], path: str | Path) -> None:
     aside.replace(path)
 
 
-def _outcome(blessing: dict[str, Any], pushed: dict[str, Any] | None) -> str:
-    """BLESSED for what was pushed, else why it was not: INCONCLUSIVE, or NOT_BLESSED for any other reason."""
+def _outcome(blessing: dict[str, Any], infra: dict[str, Any], pushed: dict[str, Any] | None) -> str:
+    """BLESSED for what was pushed; INCONCLUSIVE if nothing else kept it from that; NOT_BLESSED for any other reason."""
     if pushed and pushed["pushed"]:
         return BLESSED
-    return INCONCLUSIVE if blessing.get("outcome") == INCONCLUSIVE and not blessing["blessed"] else NOT_BLESSED
+    untold = blessing.get("outcome") == INCONCLUSIVE and not blessing["blessed"]
+    return INCONCLUSIVE if untold and not infra.get("reasons") else NOT_BLESSED
 
 
-def _reasons(blessing: dict[str, Any], pushed: dict[str, Any] | None) -> list[str]:
-    """The sentences of the rules that were not kept or could not be told, or why a blessed model was not pushed."""
+def _reasons(blessing: dict[str, Any], infra: dict[str, Any], pushed: dict[str, Any] | None) -> list[str]:
+    """The sentences of the rules that were not kept or not told, then those on runtime, or why nothing was pushed."""
     broken = [r["sentence"] for r in blessing.get("rules", []) if r["outcome"] in ("FAILED", INCONCLUSIVE)]
+    broken += infra.get("reasons", [])
     if broken or pushed is None or pushed["pushed"]:
         return broken
     return [pushed["reason"]]

@@ -20,6 +20,7 @@ from efficientdet.config import Config
 from efficientdet.data import profile
 from efficientdet.data.profile import Profile
 from efficientdet.errors import DataError, ModelError
+from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
 
@@ -39,11 +40,13 @@ def push(tmp_path: Path) -> Push:
         labels: LabelMap = LABELS,
         counted: bool = False,
         overridden: str = "",
+        runs: bool = True,
         **tags: str,
     ) -> Artifact:
         inputs = {
             "model": [write_model(tmp_path / "model", content)],
             "blessing": [write_blessing(tmp_path / "blessing", blessed, overridden)],
+            "infra_blessing": [write_infra_blessing(tmp_path / "infra_blessing", runs)],
             "evaluation": [write_evaluation(tmp_path / "evaluation")],
             "examples": [write_examples(tmp_path / "examples", labels)],
         }
@@ -93,6 +96,15 @@ def write_blessing(folder: Path, blessed: bool, overridden: str) -> Artifact:
         record = record.overrule("ann@desk", datetime(2024, 5, 4, 12, tzinfo=UTC), overridden)
     record.write(folder)
     (folder / ("BLESSED" if record.blessed else "NOT_BLESSED")).touch()
+    return blessing
+
+
+def write_infra_blessing(folder: Path, runs: bool) -> Artifact:
+    blessing = artifact(standard_artifacts.InfraBlessing, folder)
+    outcome, reason = ("PASSED", "") if runs else ("FAILED", "int8: crashed with SIGSEGV (Segmentation fault)")
+    verdict = InfraBlessing((Runtime("int8", outcome, reason, 7),), 16, 1, "a CPU")
+    verdict.write(folder)
+    (folder / verdict.outcome).touch()
     return blessing
 
 
@@ -146,7 +158,7 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
     }
     registry.fetch("pets", "champion", tmp_path / "fetched", only=["documents"])
     documents = {path.name for path in (tmp_path / "fetched" / "documents").iterdir()}
-    assert documents == {"blessing.json", "metrics.json", "ledger.json"}
+    assert documents == {"blessing.json", "infra_blessing.json", "metrics.json", "ledger.json"}
 
 
 def test_the_profile_of_the_data_travels_with_the_version(push: Push, tmp_path: Path) -> None:
@@ -180,6 +192,14 @@ def test_a_blessing_that_contradicts_itself_is_not_pushed(push: Push, tmp_path: 
     (tmp_path / "blessing" / "BLESSED").touch()
     with pytest.raises(DataError, match=r"blessing\.json: does not say what the BLESSED file beside it says"):
         push(blessed=False)
+    assert not (tmp_path / "registry").exists()
+
+
+@pytest.mark.parametrize("blessed", [True, False])
+def test_what_does_not_run_is_not_registered(push: Push, tmp_path: Path, blessed: bool) -> None:
+    crashed = "int8: crashed with SIGSEGV (Segmentation fault)"
+    reason = crashed if blessed else f"float AP 0.6, floor; {crashed}"
+    assert pushed_json(push(blessed=blessed, runs=False)) == {"pushed": False, "reason": reason}
     assert not (tmp_path / "registry").exists()
 
 
@@ -226,6 +246,7 @@ def test_the_node_declares_what_the_executor_reads() -> None:
     node = Pusher(
         model=Channel(type=standard_artifacts.Model),
         blessing=Channel(type=standard_artifacts.ModelBlessing),
+        infra_blessing=Channel(type=standard_artifacts.InfraBlessing),
         evaluation=Channel(type=standard_artifacts.ModelEvaluation),
         examples=Channel(type=standard_artifacts.Examples),
         registry={"uri": "runs/registry", "name": "pets", "alias": "beta"},
@@ -233,7 +254,7 @@ def test_the_node_declares_what_the_executor_reads() -> None:
         fingerprint="abc",
         statistics=Channel(type=standard_artifacts.ExampleStatistics),
     )
-    assert set(node.inputs) == {"model", "blessing", "evaluation", "examples", "statistics"}
+    assert set(node.inputs) == {"model", "blessing", "infra_blessing", "evaluation", "examples", "statistics"}
     assert node.outputs["pushed_model"].type is standard_artifacts.PushedModel
     assert json.loads(node.exec_properties["registry"])["alias"] == "beta"
     assert node.exec_properties["fingerprint"] == "abc"

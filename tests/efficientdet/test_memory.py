@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from efficientdet import memory
 from efficientdet.config import Config
-from efficientdet.memory import available_memory, readable, step_memory
+from efficientdet.memory import available_memory, step_memory
 
 TINY = "model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1"
 # Peak memory of one step, less what a process has in use that has built the same trainer.
@@ -59,35 +57,5 @@ def test_what_makes_a_step_small():
     assert half == pytest.approx(plain / 2, rel=0.01)
 
 
-def group(folder: Path, **files: str) -> None:
-    folder.mkdir(exist_ok=True)
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text)
-
-
-def test_a_container_has_what_its_group_allows_and_files_do_not_fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(memory, "CONTROL_GROUPS", tmp_path)
-    group(
-        tmp_path,
-        memory__max="50000000\n",
-        memory__current="45000000\n",
-        memory__stat="anon 1\ninactive_file 15000000\n",
-    )
-    assert available_memory() == 20_000_000
-    group(tmp_path, memory__max="max\n")
-    assert available_memory() > 50_000_000
-    usage = {
-        "memory__limit_in_bytes": "9000",
-        "memory__usage_in_bytes": "8000",
-        "memory__stat": "total_inactive_file 500\n",
-    }
-    group(tmp_path / "memory", **usage)
-    assert available_memory() == 1500
-
-
 def test_there_is_memory():
     assert 10_000_000 < available_memory() < 2**62 == available_memory("tpu")
-
-
-def test_sizes_are_written_as_people_do():
-    assert (readable(2_500_000), readable(12_340_000_000)) == ("2 MB", "12.3 GB")

@@ -78,7 +78,7 @@ def container(spec: dict, node: str) -> dict:
 
 def test_nodes_and_edges_are_those_of_the_local_run(spec: dict, config: PipelineConfig):
     assert edges(spec) == local_edges(config)
-    assert len(edges(spec)) == 8
+    assert len(edges(spec)) == 9
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -87,7 +87,7 @@ def test_a_search_is_compiled_with_its_resources(engine: str, config: PipelineCo
     spec = compiled(tuned, engine, tmp_path)
     assert edges(spec) == local_edges(tuned)
     assert ("hyperparameters", "Tuner", "best_hyperparameters") in edges(spec)["Trainer"]
-    assert len(edges(spec)) == 9
+    assert len(edges(spec)) == 10
     tuner = container(spec, "Tuner")
     assert (tuner["resources"]["cpuLimit"], tuner["resources"]["memoryLimit"]) == (6, 20)
     assert int(tuner["resources"]["accelerator"]["count"]) == 1
@@ -105,12 +105,18 @@ def test_resources_are_those_configured(spec: dict):
 
 def test_our_executors_are_named_in_the_containers(spec: dict):
     text = json.dumps(spec["deploymentSpec"])
-    for name in ("example_gen", "statistics_gen", "example_validator", "exporter", "evaluator", "pusher"):
+    checks = ("statistics_gen", "example_validator", "evaluator", "infra_validator")
+    for name in ("example_gen", "exporter", "pusher", *checks):
         assert f"components.{name}." in text
 
 
 def test_training_waits_for_the_verdict_on_the_data(spec: dict):
     assert "ExampleValidator" in spec["root"]["dag"]["tasks"]["Trainer"]["dependentTasks"]
+
+
+def test_nothing_is_pushed_before_it_has_run(spec: dict):
+    assert ("infra_blessing", "InfraValidator", "blessing") in edges(spec)["Pusher"]
+    assert ("evaluation", "Evaluator", "evaluation") in edges(spec)["InfraValidator"]
 
 
 def test_wrong_outputs_and_nodes_are_refused(config: PipelineConfig, tmp_path: Path):

@@ -55,6 +55,14 @@ def test_the_validator_knows_its_bounds_and_its_baseline(config: PipelineConfig)
     assert nodes_of(config)["StatisticsGen"].exec_properties == nodes_of(config, "3")["StatisticsGen"].exec_properties
 
 
+def test_the_infra_validator_stands_before_the_pusher_with_its_limits(config: PipelineConfig) -> None:
+    nodes = nodes_of(config.override("infra.max_latency_ms=40,infra.images=8"))
+    limits = json.loads(nodes["InfraValidator"].exec_properties["infra"])
+    assert (limits["max_latency_ms"], limits["images"], limits["max_memory_mb"]) == (40, 8, None)
+    verdict = nodes["Pusher"].inputs["infra_blessing"]
+    assert (verdict.producer_component_id, verdict.output_key) == ("InfraValidator", "blessing")
+
+
 @pytest.mark.parametrize("trials", [0, 2])
 @pytest.mark.parametrize("source", ["imported", "inferred"])
 def test_nothing_is_trained_before_the_data_are_valid(config: PipelineConfig, source: str, trials: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 CHECKS = ("StatisticsGen", "ImportSchemaGen", "ExampleValidator")
-NODES = {"CocoExampleGen", *CHECKS, "Trainer", "Exporter", "Evaluator", "Pusher"}
+NODES = {"CocoExampleGen", *CHECKS, "Trainer", "Exporter", "Evaluator", "InfraValidator", "Pusher"}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,10 @@ def test_the_summary_accounts_for_everything(first):
     for variant in ("float", "int8"):
         assert 0 <= summary["metrics"][variant]["AP"] <= 1
         assert len(summary["metrics"][variant]) == 12
+    for variant in ("float", "int8"):
+        runtime = summary["runtimes"][variant]
+        assert (runtime["outcome"], runtime["agreement"]) == ("PASSED", pytest.approx(1, abs=0.02))
+        assert runtime["latency_ms"] > 0
     assert summary["model"] == {"name": "tiny", "version": "1", "alias": "champion"}
     assert summary["data"]["anomalies"] == []
     assert summary["data"]["note"] == "no baseline: there is no champion yet"
@@ -90,7 +94,7 @@ def test_unchanged_everything_is_cached(first, coco_job, efficientdet):
 def test_another_bound_judges_again_and_no_more(first, coco_job, efficientdet):
     code, summary = coco_job.run("blessing.min_int8_ap=0.99")
     assert (code, summary["outcome"]) == (3, "NOT_BLESSED")
-    assert coco_job.worked(summary) == {"Evaluator", "Pusher"}
+    assert coco_job.worked(summary) == {"Evaluator", "InfraValidator", "Pusher"}
     assert "0.99" in " ".join(summary["reasons"])
     assert summary["model"] is None
     listed = json.loads(efficientdet("models", "--registry", coco_job.registry, "--json").stdout)

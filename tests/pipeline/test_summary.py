@@ -50,10 +50,20 @@ REFUSED = {"pushed": False, "reason": "another became champion"}
     ],
 )
 def test_the_outcome_is_what_became_of_the_model(blessing: dict, pushed: dict, outcome: str) -> None:
-    assert _outcome(blessing, pushed) == outcome
+    assert _outcome(blessing, {}, pushed) == outcome
+    assert (_outcome(blessing, {"reasons": ["int8: crashed"]}, REFUSED)) == "NOT_BLESSED"
 
 
 def test_the_reasons_are_what_spoke_against_it() -> None:
-    assert _reasons({"rules": RULES}, REFUSED) == ["these images cannot tell"]
-    assert _reasons({"rules": RULES[:1]}, REFUSED) == ["another became champion"]
-    assert _reasons({}, None) == []
+    assert _reasons({"rules": RULES}, {}, REFUSED) == ["these images cannot tell"]
+    assert _reasons({"rules": RULES[:1]}, {}, REFUSED) == ["another became champion"]
+    assert _reasons({}, {}, None) == []
+
+
+def test_what_does_not_run_is_a_reason_after_what_is_not_good_enough() -> None:
+    rules = {"rules": [{"outcome": "FAILED", "sentence": "AP is low"}, {"outcome": "PASSED", "sentence": "fine"}]}
+    infra, pushed = {"reasons": ["int8: crashed"]}, {"pushed": False, "reason": "AP is low; int8: crashed"}
+    assert _reasons(rules, infra, pushed) == ["AP is low", "int8: crashed"]
+    assert _reasons({"rules": []}, infra, pushed) == ["int8: crashed"]
+    assert _reasons({"rules": []}, {}, {"pushed": True}) == []
+    assert never_started("no")["runtimes"] == {}
