@@ -31,8 +31,8 @@ class DetectionEvaluatorSpec(EvaluatorSpec):
 class Evaluator(base_beam_component.BaseBeamComponent):
     """Scores a bundle on one split with COCO's numbers; outputs `evaluation` and `blessing`.
 
-    `blessing` holds TFX's BLESSED or NOT_BLESSED and a readable `blessing.json`; `evaluation` holds what
-    TensorFlow Model Analysis writes, the same `blessing.json`, and `metrics.json`.
+    `blessing` holds TFX's BLESSED or NOT_BLESSED and a readable `blessing.json`, whose verdict may be INCONCLUSIVE
+    too; `evaluation` holds what TensorFlow Model Analysis writes, the same `blessing.json`, and `metrics.json`.
     """
 
     SPEC_CLASS = DetectionEvaluatorSpec
@@ -43,7 +43,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         examples: BaseChannel,
         model: BaseChannel,
         schema: BaseChannel | None = None,
-        bounds: Bounds | Mapping[str, float | None] | None = None,
+        bounds: Bounds | Mapping[str, Any] | None = None,
         registry: Mapping[str, Any] | None = None,
         baseline: str | None = None,
         split: str = "eval",
@@ -55,7 +55,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
           examples: Examples with the label map and ledger that example generation writes.
           model: the Exporter's Model, a bundle.
           schema: Schema of the examples.
-          bounds: the Bounds to keep, or their values; none: AP must be a number, no more.
+          bounds: the Bounds to keep, or their values; without any the model is refused, unless they say otherwise.
           registry: `uri` and `name` of the registered model whose champion is the baseline.
           baseline: registry version to compare with, `@alias` to look it up when scoring, empty for none;
             it is fetched only when `max_champion_drop` is set.
