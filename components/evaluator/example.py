@@ -59,7 +59,7 @@ def read_example(record: bytes, slices: NDArray[np.object_] | None = None) -> Ex
         image_id=parsed["source_id"].decode("utf-8", "backslashreplace"),
         height=int(parsed["height"]),
         width=int(parsed["width"]),
-        truth=Groundtruth(boxes, parsed["classes"], parsed["is_crowd"], parsed["area"]),
+        truth=Groundtruth(boxes, *(parsed[name] for name in ("classes", "is_crowd", "area", "difficult"))),
         found={},
     )
     return Example(parsed["image_bytes"], image, features | {ID_FEATURE: np.array([image.image_id])}, slices)

@@ -54,9 +54,9 @@ def test_the_outcome_is_what_became_of_the_model(blessing: dict, pushed: dict, o
 
 
 def test_the_reasons_are_what_spoke_against_it() -> None:
-    assert _reasons({"rules": RULES}, REFUSED) == ["these images cannot tell"]
-    assert _reasons({"rules": RULES[:1]}, REFUSED) == ["another became champion"]
-    assert _reasons({}, None) == []
+    assert _reasons({"rules": RULES}, {}, REFUSED) == ["these images cannot tell"]
+    assert _reasons({"rules": RULES[:1]}, {}, REFUSED) == ["another became champion"]
+    assert _reasons({}, {}, None) == []
 
 
 def test_what_does_not_run_is_a_reason_after_what_is_not_good_enough() -> None:
