@@ -83,16 +83,19 @@ class Watched(Generic[T]):
         shown = self._console.is_terminal
         bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True, disable=not shown)
         task = bar.add_task(self._what, total=self._total, note="")
-        started = logged = time.monotonic()
+        started = first = logged = time.monotonic()
         with bar:
             for done, image in enumerate(self._images, start=1):
                 yield image
                 now = time.monotonic()
+                if done == 1:
+                    first = logged = now  # before the first the graph is compiled: it says nothing about the rest
                 self.rate = done / max(now - started, 1e-9)
                 bar.update(task, completed=done, note=f"{self.rate:.1f} images/s")
                 if not shown and now - logged >= LOG_SECONDS:
                     logged = now
-                    note = f"{self.rate:.1f} images/s  {(self._total - done) / self.rate:.0f} s left"
+                    pace = (done - 1) / (now - first)
+                    note = f"{pace:.1f} images/s  {(self._total - done) / pace:.0f} s left"
                     self._console.print(f"{self._what} {done}/{self._total}  {note}", highlight=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 
 from efficientdet.coco_metric import COCO_METRICS, CocoAccumulator, match_images
 from efficientdet.coco_results import CocoResults, results_images, write_results, write_submission
+from efficientdet.data import json_stream
 from efficientdet.data.coco_groundtruth import CocoGroundtruth
 from efficientdet.errors import DataError
 from efficientdet.scored_image import Found, ScoredImage
@@ -113,6 +115,20 @@ def test_what_is_no_result_file_is_one_sentence(read: Callable[[Any], CocoResult
         read(content)
     assert "results.json" in str(error.value)
     assert len(str(error.value)) < 500
+
+
+def test_the_memory_does_not_grow_with_the_file(
+    groundtruth: CocoGroundtruth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_stream, "CHUNK", 1 << 14)
+    path, peaks = tmp_path / "results.json", []
+    for count in (5_000, 20_000):
+        path.write_text(json.dumps([DETECTION] * count))
+        tracemalloc.start()
+        assert CocoResults(path, groundtruth).detections == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] < path.stat().st_size
 
 
 @st.composite

@@ -46,16 +46,16 @@ def test_a_count_is_shown_in_a_terminal_only():
 
 
 def test_watched_images_pass_with_speed_and_time_left(monkeypatch):
-    clock = iter(range(0, 1000, 5))
+    clock = iter([0, 15, *range(20, 1000, 5)])  # the first takes longest
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
     console = Console(file=io.StringIO(), force_terminal=False, width=100)
-    watched = Watched("abcd", total=4, what="evaluated", console=console)
-    assert "".join(watched) == "abcd"
+    watched = Watched("abcde", total=5, what="evaluated", console=console)
+    assert "".join(watched) == "abcde"
     assert console.file.getvalue().splitlines() == [
-        "evaluated 2/4  0.2 images/s  10 s left",
-        "evaluated 4/4  0.2 images/s  0 s left",
+        "evaluated 3/5  0.2 images/s  10 s left",
+        "evaluated 5/5  0.2 images/s  0 s left",
     ]
-    assert watched.rate == 0.2
+    assert watched.rate == 5 / 35, "which is over all of the time"
 
 
 def test_a_terminal_watches_a_bar():
