@@ -39,6 +39,7 @@ def gather(
     champion: ChampionBundle | None,
     compared: Sequence[str],
     confidence: float,
+    runtimes: Mapping[str, Mapping[str, float]],
 ) -> Findings:
     """Reads what TFMA wrote.
 
@@ -50,6 +51,7 @@ def gather(
       champion: the champion, if there is one.
       compared: the files of it that were scored too.
       confidence: of the intervals of the differences to it.
+      runtimes: `measure_runtimes` of the candidate.
     """
     model, files = CANDIDATE if compared else "", variants(bundle)
     measured = read_metrics(evaluation)
@@ -68,15 +70,10 @@ def gather(
         per_class=per_class,
         slices={_name(where): _overall(each[model], files) for where, each in read_slices(evaluation).items() if where},
         missing_classes=tuple(name for name, numbers in per_class["float"].items() if numbers["AP"] is None),
-        runtimes={variant: {"bytes": float(size(path))} for variant, path in files.items()},
+        runtimes=runtimes,
         champion=_champion(champion, drops, identity) if champion else None,
     )
     return Findings(evidence, identity, theirs)
-
-
-def size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    return sum(each.stat().st_size for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file())
 
 
 def _champion(champion: ChampionBundle, drops: Mapping[str, Interval | None], identity: str) -> Champion:

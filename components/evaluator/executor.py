@@ -21,6 +21,7 @@ from components.evaluator.detectors import release_detectors
 from components.evaluator.eval_config import BASELINE, eval_config
 from components.evaluator.evidence import Findings, gather
 from components.evaluator.record import record_into
+from components.evaluator.runtimes import measure_runtimes
 from components.evaluator.thresholds import kept, set_thresholds, slicing
 from efficientdet.blessing import Blessing, Bounds, judge
 from efficientdet.bundle import variants, verify_manifest
@@ -36,11 +37,15 @@ Artifacts = dict[str, list[Artifact]]
 
 
 class Case(NamedTuple):
-    """What is to be judged: the bundle in a folder, on all `total` images of a split, with their label map."""
+    """What is to be judged: the bundle in a folder, on all `total` images of a split, with their label map.
+
+    shards: the folder of the split's images.
+    """
 
     bundle: Path
     label_map: LabelMap
     split: str
+    shards: str
     total: int
     bounds: Bounds
 
@@ -53,7 +58,9 @@ class Case(NamedTuple):
         label_map = LabelMap.load(examples.uri)
         bundle = Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
         check_bundle(bundle, label_map)
-        return cls(bundle, label_map, split, count_images(examples, split), bounds)
+        total = count_images(examples, split)
+        [shards] = artifact_utils.get_split_uris([examples], split)
+        return cls(bundle, label_map, split, shards, total, bounds)
 
 
 class Executor(stock.Executor):
@@ -85,7 +92,7 @@ class Executor(stock.Executor):
                     super().Do(input_dict, output_dict, {**exec_properties, **analysis})
             finally:
                 release_detectors()
-        found = gather(evaluation, case.bundle, case.label_map, case.total, champion, compared, case.bounds.confidence)
+        found = _findings(case, evaluation, champion, compared)
         record = _record(case, found, champion.version.version if champion and compared else "")
         if kept(record.rules, bool(_changes(case, compared))) != tfma.load_validation_result(evaluation).validation_ok:
             raise AssertionError(f"{evaluation}: our rules say {record.outcome}, TFMA's thresholds the opposite")
@@ -131,6 +138,13 @@ def _config(case: Case, compared: Sequence[str]) -> tfma.EvalConfig:
 def _changes(case: Case, compared: Sequence[str]) -> Sequence[str]:
     """The files whose change TFMA judges too: none where a policy may forbid it, since TFMA knows no splits."""
     return compared if case.bounds.on_changed_split == "compare" else []
+
+
+def _findings(case: Case, evaluation: str, champion: ChampionBundle | None, compared: Sequence[str]) -> Findings:
+    """What was measured, by TFMA and besides."""
+    runtimes = measure_runtimes(case.bundle, case.shards, timed=bool(case.bounds.max_latency_ms))
+    confidence = case.bounds.confidence
+    return gather(evaluation, case.bundle, case.label_map, case.total, champion, compared, confidence, runtimes)
 
 
 def _record(case: Case, found: Findings, champion: str) -> Blessing:

@@ -121,16 +121,18 @@ def test_every_kind_of_bound_is_asked(tmp_path: Path, examples: Path, three_file
         slice_floors={"image/format=png": {"AP": 0.2}, "image/format=jpeg": {"AP": 0}},
         max_tflite_drop={"all": 0.9, "float16": 0.1},
         max_tflite_class_drop=0.9,
+        max_latency_ms={"all": 60_000, "int8": 1e-6},
         max_megabytes={"float": 100, "int8": 1e-6},
     )
-    broken = ["floors.float16/AP", "slice_floors.image/format=jpeg", "max_tflite_drop.float16", "max_megabytes.int8"]
-    assert [rule.rule for rule in blessing.against] == broken
+    broken = ["floors.float16/AP", "slice_floors.image/format=jpeg", "max_tflite_drop.float16"]
+    assert [rule.rule for rule in blessing.against] == [*broken, "max_latency_ms.int8", "max_megabytes.int8"]
     asked = {rule.rule for rule in blessing.rules}
     for variant in ("float", "float16", "int8"):
         assert {f"images.{variant}", f"floors.{variant}/AP50", f"class_floors.green.{variant}/AP"} <= asked
         assert f"slice_floors.image/format=png.{variant}/AP" in asked
-    assert {"max_tflite_drop.int8", "max_tflite_class_drop.int8", "max_megabytes.float"} <= asked
+    assert {"max_tflite_drop.int8", "max_tflite_class_drop.int8", "max_latency_ms.float"} <= asked
     assert blessing.slices == {"image/format=png": blessing.metrics}
+    assert all(runtime["latency_ms"] > 0 for runtime in blessing.runtimes.values())
     assert blessing.runtimes["int8"]["bytes"] == (three_files / TFLITE_FILE).stat().st_size
 
 
