@@ -24,6 +24,7 @@ from efficientdet.blessing import Blessing, Bounds, Evidence, judge
 from efficientdet.bundle import TFLITE_FILE, write_manifest
 from efficientdet.config import Config
 from efficientdet.errors import DataError, EfficientDetError, ModelError
+from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
 from pipeline.cli import main
@@ -51,6 +52,14 @@ def Judge(  # noqa: N802 TFX's own form
     blessing.set_string_custom_property("current_model", model.uri)
 
 
+@component
+def InfraBlessed(blessing: OutputArtifact[standard_artifacts.InfraBlessing]):  # noqa: N802
+    """What the InfraValidator leaves behind of a model that runs."""
+    verdict = InfraBlessing((Runtime("int8", "PASSED", "", 7),), 4, 1, "a CPU")
+    verdict.write(blessing.uri)
+    (Path(blessing.uri) / verdict.outcome).touch()
+
+
 @dataclass
 class World:
     """A pipeline of an importer each for model and examples, a judge, and the Pusher."""
@@ -76,12 +85,15 @@ class World:
         judge_node = Judge(model=model, floor=floor)
         verdict = {name: judge_node.outputs[name] for name in ("evaluation", "blessing")}
         registry = {"uri": str(self.folder / "registry"), "name": "pets", "alias": "champion"}
-        pusher = Pusher(model=model, examples=examples, registry=registry, **verdict)
+        infra = InfraBlessed()
+        pusher = Pusher(
+            model=model, examples=examples, registry=registry, infra_blessing=infra.outputs["blessing"], **verdict
+        )
         LocalDagRunner().run(
             Pipeline(
                 pipeline_name="override",
                 pipeline_root=str(self.root / "artifacts"),
-                components=[*importers, judge_node, pusher],
+                components=[*importers, judge_node, infra, pusher],
                 metadata_connection_config=sqlite_metadata_connection_config(str(self.root / "metadata.db")),
                 enable_cache=True,
             )
@@ -136,7 +148,9 @@ def test_the_next_run_pushes_what_a_person_blessed(world: World) -> None:
 
 def test_the_metadata_tell_who_when_why_and_what(world: World) -> None:
     refused = world.run()
+    evaluations = world.store.get_artifacts_by_type("ModelEvaluation")
     record = bless(world.root, refused["run"], "shipped for the fair")
+    assert world.store.get_artifacts_by_type("ModelEvaluation") == evaluations, "what reads it stays cached"
     [execution] = world.store.get_executions_by_type(EXECUTION_TYPE)
     said = {key: value.string_value for key, value in execution.properties.items()}
     assert said == {
