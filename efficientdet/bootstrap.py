@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from efficientdet.coco_metric import CocoAccumulator, ImageMatches
-from efficientdet.weighted_metric import Metric, weighted_metric
+from efficientdet.weighted_metric import Metric, area_of, weighted_metric
 
 DRAWS = 16  # at a time: enough to spare Python's calls, few enough for the processor's cache
+
+FEWEST = 2
+"""Images with groundtruth: drawn from fewer, all draws are alike, and tell nothing of other images."""
 
 
 class Interval(NamedTuple):
@@ -48,7 +51,8 @@ def paired_interval(
       class_id: the metric of one class; None: COCO's mean over the classes.
 
     Returns:
-      None where no groundtruth makes a metric. Draws without any are left out.
+      None where no groundtruth makes a metric. Draws without any are left out. Of a lone image with groundtruth the
+      interval is all that can be.
 
     Raises ValueError where the contenders were not matched with the same groundtruth.
     """
@@ -60,6 +64,8 @@ def paired_interval(
     first, second = (weighted_metric(images, metric, class_id) for images in (a, b))
     point, other_point = (_point(images, metric, class_id) for images in (a, b))
     difference = None if point is None or other_point is None else point - other_point
+    if difference is not None and _telling(a, metric, class_id) < FEWEST:
+        return Interval(difference, -1.0, 1.0)
     return _interval(difference, lambda weights: first(weights) - second(weights), len(a), samples, confidence, seed)
 
 
@@ -73,6 +79,8 @@ def interval(
 ) -> Interval | None:
     """The metric of a lone contender, with the arguments of `paired_interval`."""
     point = _point(images, metric, class_id)
+    if point is not None and _telling(images, metric, class_id) < FEWEST:
+        return Interval(point, 0.0, 1.0)
     return _interval(point, weighted_metric(images, metric, class_id), len(images), samples, confidence, seed)
 
 
@@ -99,6 +107,12 @@ def _interval(
 def _point(images: Sequence[ImageMatches], metric: str, class_id: int | None) -> float | None:
     scores = CocoAccumulator(images).compute()
     return (scores.metrics if class_id is None else scores.per_class.get(class_id, {})).get(metric)
+
+
+def _telling(images: Sequence[ImageMatches], metric: str, class_id: int | None) -> int:
+    """How many images hold groundtruth (of the class) that the metric counts."""
+    area = area_of(metric)
+    return sum(any(n[area] and class_id in (None, c) for c, n in image.positives.items()) for image in images)
 
 
 def _equal(counts: dict[int, NDArray[np.int64]], others: dict[int, NDArray[np.int64]]) -> bool:

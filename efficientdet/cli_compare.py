@@ -70,13 +70,13 @@ def compare(
         matches = _matched(Watched(contest.images, contest.total, "compared"), tuple(paths))
     metrics = {name: CocoAccumulator(found).compute().metrics for name, found in matches.items()}
     interval = paired_interval(matches["A"], matches["B"], metric, samples, confidence, seed)
+    print_scores({f"{name}: {path.name}": metrics[name] for name, path in paths.items()}, f"{contest.total} images")
+    click.echo(_verdict(interval, metric, confidence))
     if output:
         asked = {"metric": metric, "samples": samples, "confidence": confidence, "seed": seed}
         sides = {name: {"path": str(path), "metrics": metrics[name]} for name, path in paths.items()}
         record = {"images": contest.total, **sides, **asked, "interval": interval and interval._asdict()}
         write_json(output, record)
-    print_scores({f"{name}: {path.name}": metrics[name] for name, path in paths.items()}, f"{contest.total} images")
-    click.echo(_verdict(interval, metric, confidence))
 
 
 def _matched(images: Iterable[ScoredImage], contenders: Sequence[str]) -> dict[str, list[ImageMatches]]:

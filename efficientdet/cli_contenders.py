@@ -112,6 +112,7 @@ def print_scores(rows: Mapping[str, Row], title: str) -> None:
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Writes the numbers for other programs; the file appears complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
     aside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     aside.replace(path)

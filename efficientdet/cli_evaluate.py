@@ -98,11 +98,11 @@ def _judge(contest: Contest, name: str, output: Path | None, report: Path | None
     images: Iterable[ScoredImage] = list(watched) if report else watched  # the report has to see them all at once
     count, metrics, by_class = _scores(images, name, voc)
     per_class = {contest.label_map[class_id].name: values for class_id, values in by_class.items()}
+    print_scores({"all": metrics, **per_class}, f"{count} images")  # first: a folder that is full takes no numbers away
     if output:
         write_json(output, {"images": count, "metrics": metrics, "per_class": per_class})
     if report:
         _write_report(report, images, contest, name)
-    print_scores({"all": metrics, **per_class}, f"{count} images")
     return watched.rate
 
 

@@ -94,7 +94,9 @@ def _match(scenes: Sequence[Scene]) -> list[ImageMatches]:
     found = Candidates.of(scenes, MAX_DETECTIONS)
     regular = _in_areas(truth.area) & ~truth.is_crowd[:, None]
     matched, ignored = _assign(found, truth, _area_sets(regular))
-    outside = _area_sets(~_in_areas(found.boxes[2] * found.boxes[3]))
+    area = (found.boxes[2] * found.boxes[3])[:, None]
+    # Not the opposite of _in_areas: a diverged model's box without an area lies outside of none, and is wrong in all.
+    outside = _area_sets((area < AREA_RANGES[:, 0]) | (area > AREA_RANGES[:, 1]))
 
     records = np.zeros(len(found.key), CocoAccumulator.dtype)
     records["class"], records["rank"], records["score"] = found.classes, found.rank, found.scores

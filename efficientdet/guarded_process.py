@@ -116,7 +116,8 @@ def _failure(code: int, messages: Path) -> str:
     last = _last_words(messages)
     if code > 0:
         return f"ended with exit code {code}{last}"
-    name = f"{signal.Signals(-code).name} ({signal.strsignal(-code)})"
+    known = -code in {*signal.Signals}  # most of the real-time signals have no name
+    name = f"{signal.Signals(-code).name if known else f'signal {-code}'} ({signal.strsignal(-code)})"
     if -code == signal.SIGKILL:
         return f"was killed from outside with {name}, most often for want of memory"
     return f"crashed with {name}{last}"

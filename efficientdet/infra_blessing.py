@@ -79,7 +79,7 @@ class InfraBlessing:
 
     @property
     def blessed(self) -> bool:
-        return bool(self.runtimes) and not self.reasons
+        return bool(self.runtimes) and all(runtime.outcome == "PASSED" for runtime in self.runtimes)
 
     @property
     def reasons(self) -> list[str]:
@@ -103,7 +103,7 @@ class InfraBlessing:
             values = json.loads(path.read_text(encoding="utf-8"))
             outcome, _ = values.pop("outcome"), values.pop("reasons")
             blessing = cls(**values | {"runtimes": tuple(Runtime(**runtime) for runtime in values["runtimes"])})
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"{path}: is no verdict of the InfraValidator ({error}); run it again") from error
         if outcome != blessing.outcome:
             raise DataError(f"{path}: says {outcome}, but its files {blessing.outcome}; run the InfraValidator again")

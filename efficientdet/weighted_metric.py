@@ -52,6 +52,11 @@ def weighted_metric(images: Sequence[ImageMatches], metric: str, class_id: int |
     return compute
 
 
+def area_of(metric: str) -> int:
+    """The place among COCO's areas of the one whose groundtruth the metric counts."""
+    return (_PRECISIONS | _RECALLS)[metric][0]
+
+
 def _curve(records: NDArray[np.void], images: NDArray[np.int64], metric: str) -> tuple[_Precision | _Recall, int]:
     """What a metric makes of one class's records, which lie in these images, and the metric's area."""
     if metric in _PRECISIONS:

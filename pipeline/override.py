@@ -79,7 +79,16 @@ def _verdict(store: MetadataStore, run: str) -> proto.Artifact:
         known = ", ".join(context.name for context in _runs(store)[-3:])
         what = "has blessed and refused nothing" if executions else "is no run of this pipeline"
         raise EfficientDetError(f"{run}: {what}; its last runs are {known or 'none'}")
-    return found[-1]
+    return _overridden(store, found[-1]) or found[-1]
+
+
+def _overridden(store: MetadataStore, verdict: proto.Artifact) -> proto.Artifact | None:
+    """The blessing that an override has given in place of a verdict, if one has."""
+    takers = [event.execution_id for event in store.get_events_by_artifact_ids([verdict.id]) if event.type == INPUT]
+    overrides = {execution.id for execution in store.get_executions_by_type(EXECUTION_TYPE)} & set(takers)
+    outputs = [event for event in store.get_events_by_execution_ids(list(overrides)) if event.type == OUTPUT]
+    given = [event.artifact_id for event in outputs if _key(event) == BLESSING_KEY]
+    return next(iter(store.get_artifacts_by_id(given)), None)
 
 
 def _executions(store: MetadataStore, run: str) -> Iterator[int]:

@@ -38,7 +38,7 @@ def publish(evaluation: str, examples: str, pattern: str, label_map: LabelMap, r
         title=f"Evaluation on {record.split}",
     )
     named = {
-        variant: {label_map[class_id].name: round(threshold, 6) for class_id, threshold in best.items()}
+        variant: {label_map[class_id].name: threshold for class_id, threshold in best.items()}
         for variant, best in thresholds.items()
         if variant in record.metrics
     }

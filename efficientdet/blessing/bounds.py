@@ -13,6 +13,8 @@ from efficientdet.settings import Settings
 
 ALL = "all"
 """In place of a variant: every file that ships, unless one is named itself."""
+FLOAT = "float"
+"""The SavedModel, against which every TFLite file is held."""
 
 _OLDER_NAMES = {
     "min_float_ap": ("floors", "float/AP"),
@@ -45,6 +47,14 @@ def _numbers_by_variant(value: Any) -> Any:
     return entries
 
 
+def _tflite_numbers(value: Any) -> Any:
+    """Numbers by TFLite file; refuses one of the SavedModel, which cannot lose anything against itself."""
+    entries = _numbers_by_variant(value)
+    if isinstance(entries, Mapping) and FLOAT in entries:
+        raise ValueError(f"{FLOAT!r} is what the TFLite files are held against; name one of them, as in {{int8: 0.02}}")
+    return entries
+
+
 def _slice_names(values: Any) -> Any:
     for name in values if isinstance(values, Mapping) else ():
         if not all(str(name).partition("=")[::2]):
@@ -60,7 +70,7 @@ def _no_switch(name: Any, value: Any) -> None:
 Share = Annotated[float, Field(ge=0, le=1)]
 Floors = Annotated[dict[str, Share], BeforeValidator(_known_numbers)]
 """The least value by number: `AP` of every file that ships, `int8/AP` of one."""
-Drops = Annotated[dict[str, Share], BeforeValidator(_numbers_by_variant)]
+Drops = Annotated[dict[str, Share], BeforeValidator(_tflite_numbers)]
 Ceilings = Annotated[dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_numbers_by_variant)]
 """The greatest value by variant; a number alone is for every file that ships."""
 

@@ -6,11 +6,10 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from efficientdet.blessing.bounds import Bounds, Floors, ceiling_of, floors_of
+from efficientdet.blessing.bounds import ALL, FLOAT, Bounds, Floors, ceiling_of, floors_of
 from efficientdet.blessing.evidence import Champion, Evidence, Numbers
 from efficientdet.blessing.rule import Rule, at_least, at_most, no_value, policy
 
-FLOAT = "float"
 NAMED = 5  # classes or images in one sentence
 MEGABYTE = 1e6
 
@@ -54,6 +53,9 @@ def _unknown_files(bounds: Bounds, evidence: Evidence) -> Iterator[Rule]:
             near = _nearest(variant, evidence.metrics)
             sentence = f"the bundle ships no file {variant!r}, but blessing.{_listed(places)} bounds it; {near}"
             yield Rule(f"files.{variant}", None, None, "FAILED", sentence)
+    if {*bounds.max_tflite_drop, *bounds.max_tflite_class_drop} >= {ALL} and set(evidence.metrics) <= {FLOAT}:
+        sentence = "the bundle ships no TFLite file, but blessing bounds what every one of them may lose"
+        yield Rule("files.tflite", None, None, "FAILED", sentence)
 
 
 def _overall(bounds: Bounds, evidence: Evidence) -> Iterator[Rule]:

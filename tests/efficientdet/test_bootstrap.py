@@ -52,7 +52,7 @@ def test_the_difference_is_that_of_coco_s_numbers(random_coco: Any, scenes: Any,
 @given(seed=st.integers(0, 2**32 - 1), metric=st.sampled_from(COCO_METRICS))
 def test_contenders_that_find_the_same_do_not_differ(random_coco: Any, scenes: Any, seed: int, metric: str) -> None:
     a, _ = contenders(random_coco, scenes, seed)
-    assert paired_interval(a, a, metric, samples=50) in (None, Interval(0.0, 0.0, 0.0))
+    assert paired_interval(a, a, metric, samples=50) in (None, Interval(0.0, 0.0, 0.0), Interval(0.0, -1.0, 1.0))
 
 
 @settings(max_examples=15, deadline=None)
@@ -110,6 +110,17 @@ def test_without_groundtruth_there_is_no_interval() -> None:
     assert paired_interval(empty, empty) is None
     assert interval([]) is None
     assert paired_interval(finder(np.ones(3, bool)), finder(np.ones(3, bool)), class_id=2) is None
+
+
+@pytest.mark.parametrize("others", [0, 5])
+def test_a_lone_image_with_groundtruth_tells_nothing_of_others(others: int) -> None:
+    empty = match_images([(f"empty {i}", Groundtruth([], [], [], []), [], [], []) for i in range(others)])
+    good, bad = ([*finder(np.array([found])), *empty] for found in (True, False))
+    assert paired_interval(good, bad, "AR100") == Interval(1.0, -1.0, 1.0)
+    assert interval(good, "AR100") == Interval(1.0, 0.0, 1.0)
+    two = finder(np.ones(2, bool))
+    assert interval(two, "AR100") == Interval(1.0, 1.0, 1.0)
+    assert interval(two, "AR100", class_id=2) is None
 
 
 def test_contenders_of_other_images_are_refused() -> None:

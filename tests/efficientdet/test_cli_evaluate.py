@@ -134,8 +134,13 @@ def test_detections_of_other_categories_are_counted(tmp_path: Path):
     annotations.write_text(json.dumps(content))
     found = {"image_id": 1, "category_id": 3, "bbox": [0, 0, 9, 9], "score": 0.9}
     results.write_text(json.dumps([found, found | {"category_id": 4}]))
-    answer = run("--detections", results, "--annotations", annotations, "--report", tmp_path / "a.html")
+    words = ["--detections", results, "--annotations", annotations]
+    answer = run(*words, "--report", tmp_path / "a.html", "--json", tmp_path / "new/a.json")
     assert answer.exit_code == 0, answer.exception
+    assert (tmp_path / "new/a.json").is_file()
+    nowhere = run(*words, "--json", results / "a.json")
+    assert isinstance(nowhere.exception, OSError)
+    assert "1 images" in nowhere.stdout, "what was computed is shown, though it cannot be written"
     page = (tmp_path / "a.html").read_text()
     assert "Evaluation of r.json" in page
     assert "data:image/jpeg;base64," not in page

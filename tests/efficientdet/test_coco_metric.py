@@ -166,6 +166,12 @@ def test_only_crowds_are_no_groundtruth() -> None:
     assert scores.metrics["AP"] is None
 
 
+def test_a_box_that_is_no_number_is_wrong_in_every_area() -> None:
+    truth = Groundtruth([[0, 0, 50, 50]], [1], [0], [2500])
+    scores = CocoAccumulator([match_image("1", truth, [[np.nan] * 4, [0, 0, 50, 50]], [1, 1], [0.9, 0.8])]).compute()
+    assert [scores.metrics[name] for name in ("AP", "APm")] == pytest.approx([0.5, 0.5])
+
+
 def test_a_diverged_model_scores_zero() -> None:
     truth = Groundtruth([[0, 0, 50, 50]], [1], [0], [2500])
     boxes = [[np.nan, 0, 50, 50], [np.inf, 0, np.inf, np.inf]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -39,6 +40,7 @@ def test_one_that_does_its_work(run, tmp_path: Path):
             "import os, signal; print('INFO: fine'); os.kill(os.getpid(), signal.SIGFPE)",
             "crashed with SIGFPE (Floating point exception)",
         ),
+        ("import os; os.kill(os.getpid(), 40)", f"crashed with signal 40 ({signal.strsignal(40)})"),
         ("raise SystemExit('no\\x1b[2J more')", r"ended with exit code 1: no\x1b[2J more"),
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",

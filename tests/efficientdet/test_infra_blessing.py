@@ -35,7 +35,14 @@ def test_a_record_that_contradicts_itself_or_is_none(tmp_path: Path):
     path.write_text(path.read_text().replace("INFRA_NOT_BLESSED", "INFRA_BLESSED"))
     with pytest.raises(DataError, match="says INFRA_BLESSED, but its files INFRA_NOT_BLESSED"):
         InfraBlessing.load(tmp_path)
-    path.write_text("[]")
+    path.write_text(path.read_text().replace("FAILED", "FORGIVEN"))
+    with pytest.raises(DataError, match="says INFRA_BLESSED, but its files INFRA_NOT_BLESSED"):
+        InfraBlessing.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '"INFRA_BLESSED"', "{}", ""])
+def test_what_is_no_record_at_all(tmp_path: Path, text: str):
+    (tmp_path / FILE_NAME).write_text(text)
     with pytest.raises(DataError, match="is no verdict of the InfraValidator"):
         InfraBlessing.load(tmp_path)
 

@@ -241,6 +241,15 @@ def test_what_is_blessed_already_stays_so(world: World) -> None:
         bless(world.root, blessed["run"], "to be sure")
 
 
+def test_a_run_is_blessed_once(world: World) -> None:
+    run = world.run()["run"]
+    bless(world.root, run, "good enough")
+    before = count(world)
+    with pytest.raises(DataError, match=r"already blessed \(overridden by .*: good enough\)"):
+        bless(world.root, run, "once more")
+    assert count(world) == before
+
+
 def damage_text(folder: Path) -> None:
     path = folder / "blessing.json"
     path.write_text(path.read_text().replace("NOT_BLESSED", "BLESSED"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from pycocotools.coco import COCO
@@ -34,6 +35,7 @@ from efficientdet.split_identity import TAG, split_identity
 from .conftest import write_records
 
 Bundle = Callable[..., Path]
+SCORE = float(np.float32(0.9))
 
 
 def evaluate(
@@ -108,7 +110,7 @@ def test_a_model_within_its_bounds_is_blessed(tmp_path: Path, examples: Path, bu
     red, green = (blessing.per_class["int8"][name]["AP"] for name in ("red", "green"))
     assert (red + green) / 2 == pytest.approx(blessing.metrics["int8"]["AP"])
     thresholds = json.loads((tmp_path / "evaluation/thresholds.json").read_text())
-    assert thresholds == {variant: {"red": 0.9, "green": 0.9} for variant in ("float", "int8")}
+    assert thresholds == {variant: {"red": SCORE, "green": SCORE} for variant in ("float", "int8")}
     report = (tmp_path / "evaluation/report.html").read_text()
     assert f"{blessing.metrics['float']['AP']:.3f}" in report
     written = json.loads((tmp_path / "evaluation/metrics.json").read_text())

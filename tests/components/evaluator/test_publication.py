@@ -20,10 +20,13 @@ from efficientdet.scored_image import CHAMPION_PREFIX, Found, ScoredImage, write
 RECORD = Blessing((Rule("floors.float/AP", 0.1, 0.5, "FAILED", "float AP is low"),), "eval", 12, 12, {"float": {}})
 
 
+SCORE = float(np.float32(0.1234567))  # which six digits would round up, past itself
+
+
 def scored(image: ScoredImage, lower: float) -> ScoredImage:
-    """The image with its objects found so many pixels too low, with a score of 0.75."""
+    """The image with its objects found so many pixels too low, with a score of SCORE."""
     boxes = np.asarray(image.truth.boxes_xywh, float) + [0, lower, 0, 0]
-    found = Found(boxes, np.asarray(image.truth.classes, np.int32), np.full(len(boxes), 0.75))
+    found = Found(boxes, np.asarray(image.truth.classes, np.int32), np.full(len(boxes), SCORE))
     return replace(image, found={"float": found, f"{CHAMPION_PREFIX}float": found})
 
 
@@ -34,7 +37,7 @@ def test_the_report_and_the_thresholds_of_the_candidate(tmp_path: Path, examples
     write_scored_images(tmp_path / SCORED_FOLDER / "images.jsonl.gz", images)
     publish(str(tmp_path), str(examples), pattern, LabelMap.load(examples), RECORD)
     thresholds = json.loads((tmp_path / "thresholds.json").read_text())
-    assert thresholds == {"float": {} if lower else {"red": 0.75, "green": 0.75}}
+    assert thresholds == {"float": {} if lower else {"red": SCORE, "green": SCORE}}
     report = (tmp_path / "report.html").read_text()
     assert "float AP is low" in report
     assert ("data:image/jpeg;base64," in report) == bool(lower), "pictures are of errors"

@@ -85,6 +85,8 @@ def test_no_bound_is_none(values: dict) -> None:
         ({"slice_floors": {"night": {"AP": 0.1}}}, "'night' is no slice; write FEATURE=VALUE"),
         ({"max_tflite_drop": {"int8": 2}}, "max_tflite_drop.int8=2"),
         ({"max_tflite_drop": {"int8": False}}, "int8=False: true and false mean nothing here"),
+        ({"max_tflite_drop": {"float": 0.02}}, "'float' is what the TFLite files are held against; name one of them"),
+        ({"max_tflite_class_drop": {"float": 0.02}}, "'float' is what the TFLite files are held against"),
         ({"max_megabytes": 0}, "greater than 0"),
         ({"max_int8_drop": 0.1, "max_tflite_drop": "x"}, "max_tflite_drop='x'"),
         ({"min_int8_ap": 75}, "floors.int8/AP=75"),

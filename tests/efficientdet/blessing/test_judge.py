@@ -51,6 +51,14 @@ def test_a_bound_is_kept_when_reached_exactly(
     assert asked(bounds, evidence(float_ap, int8_ap))[rule].outcome == outcome
 
 
+@pytest.mark.parametrize("name", ["max_tflite_drop", "max_tflite_class_drop"])
+def test_a_loss_of_no_tflite_at_all_is_not_kept(name: str) -> None:
+    alone = {"float": metrics(0.5, 0.5)["float"]}
+    rule = asked({name: 0.02}, evidence(metrics=alone, images={"float": 8}))["files.tflite"]
+    assert (rule.outcome, "ships no TFLite file" in rule.sentence) == ("FAILED", True)
+    assert "files.tflite" not in asked({name: 0.02}, evidence())
+
+
 @given(value=st.floats(0, 1), floor=st.floats(0, 1))
 def test_a_floor_is_kept_by_what_is_not_below_it(value: float, floor: float) -> None:
     rule = asked({"floors": {"float/AP": floor}}, evidence(value, None))["floors.float/AP"]
