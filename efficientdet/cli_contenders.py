@@ -138,6 +138,7 @@ def _check_images(shards: Sequence[str], examples: str, groundtruth: CocoGroundt
             why = "comes twice" if image_id in groundtruth else f"is not listed in {annotations}"
             raise DataError(f"{examples}: image {printable(image_id)} {why}; give examples of the annotated images")
         left.remove(image_id)
+        groundtruth[image_id]  # what is wrong with it is said now, not after an hour of detecting
     if left:
         raise DataError(
             f"{annotations}: lists {len(left)} images, as id {printable(min(left))}, of which {examples} holds no "
