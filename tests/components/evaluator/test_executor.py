@@ -16,7 +16,6 @@ from pycocotools.cocoeval import COCOeval
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import json_utils
 
-from components.evaluator.champion import fetch_champion
 from components.evaluator.example import read_example
 from components.evaluator.executor import Executor
 from components.evaluator.record import SCORED_FOLDER, read_throughput
@@ -220,13 +219,6 @@ def test_a_champion_of_other_classes_is_not_compared(tmp_path: Path, examples: P
     assert blessing.outcome == "BLESSED"
     [skipped] = [rule for rule in blessing.rules if rule.rule == "on_other_classes"]
     assert skipped.sentence.startswith("the champion reds@1 was trained on other classes")
-
-
-@pytest.mark.parametrize("baseline", ["", "@champion"])
-def test_no_champion_yet(tmp_path: Path, baseline: str) -> None:
-    registry = {"uri": str(tmp_path / "registry"), "name": "rectangles"}
-    properties = {"baseline": baseline, "registry": json.dumps(registry)}
-    assert fetch_champion(properties, tmp_path / "champion", LabelMap.from_names(["red"])) is None
 
 
 def test_an_image_of_the_ledger_that_is_not_scored(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
