@@ -12,9 +12,11 @@ from efficientdet.boxes import iou, xywh_to_yxyx
 from efficientdet.overlaps import Annotations, Candidates, Groundtruth, Scene, chunks_of, overlapping_pairs
 
 NOTHING = Groundtruth([], [], [], [])
+LEAST = 0.3 + 1e-7
+"""Which no boxes on a grid reach exactly, where the two ways to compute an overlap would round apart."""
 
 
-def pairs_of(scenes: list[Scene], least: float = 0.3) -> tuple[Candidates, Annotations, list[tuple[int, int, float]]]:
+def pairs_of(scenes: list[Scene], least: float = LEAST) -> tuple[Candidates, Annotations, list[tuple[int, int, float]]]:
     """Rows of detections and annotations, and the pairs as (detection, annotation, overlap)."""
     found, truth = Candidates.of(scenes), Annotations.of([scene[1] for scene in scenes])
     columns = overlapping_pairs(found, truth, truth.is_crowd, least)
@@ -29,7 +31,9 @@ def test_pairs_are_all_that_overlap_in_one_image_and_class(random_coco: Any, sce
     own = np.prod(found.boxes[2:], axis=0)[:, None]
     shared = table * (own + np.prod(truth.boxes[2:], axis=0)) / (1 + table)
     table = np.where(truth.is_crowd, shared / own, table) * (found.key[:, None] == truth.key)
-    assert {(d, g) for d, g, _ in pairs} == set(zip(*(rows.tolist() for rows in np.nonzero(table >= 0.3)), strict=True))
+    assert {(d, g) for d, g, _ in pairs} == set(
+        zip(*(rows.tolist() for rows in np.nonzero(table >= LEAST)), strict=True)
+    )
     assert [overlap for *_, overlap in pairs] == pytest.approx([table[d, g] for d, g, _ in pairs])
     assert pairs == sorted(pairs, key=lambda pair: (pair[0], -pair[1]))
 
