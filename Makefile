@@ -3,7 +3,7 @@
 # Needs Python 3.11 with pip and venv; everything else is installed into .venv from constraints.txt.
 PYTHON ?= python3.11
 BIN := .venv/bin
-EXTRAS := .[train,pipeline,imagenet,dev]
+EXTRAS := .[train,pipeline,imagenet,video,dev]
 DEMO := runs/demo
 
 .PHONY: demo test check lock clean

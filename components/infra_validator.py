@@ -12,6 +12,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import Artifact, BaseChannel, Channel, ComponentSpec, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
+from efficientdet.blessing import Blessing
 from efficientdet.data.input_pipeline import decode_image, read_examples
 from efficientdet.errors import DataError
 from efficientdet.infra_blessing import Infra, InfraBlessing
@@ -34,20 +35,26 @@ class Executor(base_executor.BaseExecutor):
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         [split] = artifact_utils.get_split_uris([examples], exec_properties["split"])
         evaluation = Path(artifact_utils.get_single_uri(input_dict["evaluation"]))
-        records = read_records(split, evaluation / SCORED_IMAGES_FOLDER, infra.images)
+        records = read_records(split, evaluation, infra.images)
         verdict = validate(artifact_utils.get_single_uri(input_dict["model"]), records, infra)
         for runtime in verdict.runtimes:
             logger.info("%s", runtime)
+        if verdict.untried:
+            logger.info("not tried: %s", ", ".join(verdict.untried))
         _write(verdict, artifact_utils.get_single_instance(output_dict["blessing"]))
 
 
-def read_records(split: str, scored_images: Path, count: int) -> list[Record]:
+def read_records(split: str, evaluation: Path, count: int) -> list[Record]:
     """The first `count` images of a split's folder with what the evaluation found in them, as far as it scored them.
 
-    Raises DataError when it scored none of them.
+    All of them without that, where the evaluation says that nothing was scored since a file did not run. Raises
+    DataError when it scored others.
     """
     examples = read_examples(f"{split}/*").take(count).as_numpy_iterator()
     encoded = {example["source_id"].decode(): example["image_bytes"] for example in examples}
+    if not Blessing.load(evaluation).images_scored:
+        return [Record(each, decode_image(each).numpy(), None) for each in encoded.values()]
+    scored_images = evaluation / SCORED_IMAGES_FOLDER
     scored = _scored(scored_images, set(encoded))
     if not scored:
         raise DataError(

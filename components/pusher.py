@@ -16,6 +16,7 @@ from efficientdet import blessing as blessing_file
 from efficientdet import config as config_file
 from efficientdet import infra_blessing as infra_file
 from efficientdet import split_identity
+from efficientdet.atomic_file import write_json
 from efficientdet.best_threshold import FILE_NAME as THRESHOLDS_FILE
 from efficientdet.best_threshold import TAG as THRESHOLDS_TAG
 from efficientdet.blessing import Blessing
@@ -48,11 +49,8 @@ class Executor(base_executor.BaseExecutor):
         """
         uris = {key: Path(artifact_utils.get_single_uri(artifacts)) for key, artifacts in input_dict.items()}
         judgement, infra = Blessing.load(uris["blessing"]), InfraBlessing.load(uris["infra_blessing"])
-        if (uris["blessing"] / BLESSED_FILE_NAME).is_file() != judgement.blessed:
-            raise DataError(
-                f"{uris['blessing'] / blessing_file.FILE_NAME}: does not say what the {BLESSED_FILE_NAME} file beside"
-                " it says; evaluate the model again"
-            )
+        _check_sign(uris["blessing"] / blessing_file.FILE_NAME, BLESSED_FILE_NAME, judgement.blessed)
+        _check_sign(uris["infra_blessing"] / infra_file.FILE_NAME, infra_file.INFRA_BLESSED, infra.blessed)
         reasons = [*([] if judgement.blessed else judgement.reasons), *infra.reasons]
         if judgement.blessed and infra.blessed:
             pushed = push(uris, judgement, json.loads(exec_properties["registry"]), json.loads(exec_properties["tags"]))
@@ -116,13 +114,15 @@ def overtaken(champion: ModelVersion, tags: Mapping[str, str]) -> bool:
     return champion.version != baseline and champion.tags.get("inputs") != tags.get("inputs")
 
 
+def _check_sign(record: Path, sign: str, blessed: bool) -> None:
+    """Raises DataError unless TFX's empty file beside a record says what the record says."""
+    if record.with_name(sign).is_file() != blessed:
+        raise DataError(f"{record}: does not say what the {sign} file beside it says; evaluate the model again")
+
+
 def _record(pushed: Mapping[str, Any], artifact: Artifact) -> None:
     """What happened, for people and scripts in `pushed.json`, for TFX as the artifact's properties."""
-    folder = Path(artifact.uri)
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{PUSHED_FILE}"
-    aside.write_text(json.dumps(pushed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(folder / PUSHED_FILE)
+    write_json(Path(artifact.uri) / PUSHED_FILE, pushed)
     artifact.set_int_custom_property("pushed", int(pushed["pushed"]))
     for key in ("name", "version", "alias"):
         if key in pushed:

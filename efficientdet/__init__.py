@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from efficientdet.config import Config as Config
     from efficientdet.detections import Detections as Detections
     from efficientdet.errors import EfficientDetError as EfficientDetError
-    from efficientdet.infer import TFLiteDetector as TFLiteDetector
     from efficientdet.infer import run_infer as run_infer
     from efficientdet.label_map import LabelMap as LabelMap
     from efficientdet.model.detector import build_detector as build_detector
+    from efficientdet.pulled_model import pull as pull
     from efficientdet.registry import ModelVersion as ModelVersion
     from efficientdet.registry import Registry as Registry
     from efficientdet.registry import open_registry as open_registry
-    from efficientdet.registry.pull import pull as pull
+    from efficientdet.tflite_detector import TFLiteDetector as TFLiteDetector
 
 __version__ = "0.1.0"
 
@@ -30,11 +30,11 @@ _HOMES = {
     "LabelMap": "label_map",
     "ModelVersion": "registry",
     "Registry": "registry",
-    "TFLiteDetector": "infer",
+    "TFLiteDetector": "tflite_detector",
     "build_detector": "model.detector",
     "load_detector": "checkpoint",
     "open_registry": "registry",
-    "pull": "registry.pull",
+    "pull": "pulled_model",
     "run_infer": "infer",
 }
 """Public name to its module."""

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from efficientdet.anchors import POSITIVE_IOU, AspectRatio, feature_sizes
+from efficientdet.anchors import POSITIVE_IOU, AspectRatio
+from efficientdet.architectures import feature_sizes
 from efficientdet.config import Config
 from efficientdet.data.input_pipeline import read_examples
 from efficientdet.errors import DataError

@@ -13,6 +13,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from efficientdet.anchor_search import AnchorSearch, Pairs
+from efficientdet.architectures import feature_sizes
 from efficientdet.config import Config
 
 POSITIVE_IOU = 0.5  # an anchor overlapping a groundtruth box at least this much is positive (RetinaNet, 1708.02002)
@@ -135,12 +136,6 @@ def anchors_for(config: Config) -> Anchors:
         aspect_ratios=model.aspect_ratios,
         anchor_scale=architecture.anchor_scale,
     )
-
-
-def feature_sizes(image_size: tuple[int, int], min_level: int, max_level: int) -> list[tuple[int, int]]:
-    """(height, width) of each pyramid level: the image size halved and rounded up, level times."""
-    height, width = image_size
-    return [(-(-height // 2**level), -(-width // 2**level)) for level in range(min_level, max_level + 1)]
 
 
 def join_levels(levels: Sequence[keras.KerasTensor], values: int) -> keras.KerasTensor:

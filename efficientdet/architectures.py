@@ -142,3 +142,9 @@ COSTS: dict[str, Cost] = {
     "efficientdet-lite3x": Cost(9_392_574, 14_017_331_975),
     "efficientdet-lite4": Cost(15_286_398, 20_217_199_675),
 }
+
+
+def feature_sizes(image_size: tuple[int, int], min_level: int, max_level: int) -> list[tuple[int, int]]:
+    """(height, width) of each pyramid level: the image size halved and rounded up, level times."""
+    height, width = image_size
+    return [(-(-height // 2**level), -(-width // 2**level)) for level in range(min_level, max_level + 1)]

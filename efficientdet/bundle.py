@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from efficientdet import config as config_file
+from efficientdet import label_map as label_map_file
+from efficientdet.atomic_file import write_json
 from efficientdet.errors import ModelError
 
 SAVED_MODEL_FOLDER = "Format-Serving"
@@ -19,13 +22,26 @@ MANIFEST_FILE = "manifest.json"
 
 
 def variants(folder: str | Path) -> dict[str, Path]:
-    """What ships of a bundle, each with the name it is judged by: `float` the SavedModel, `int8` of model_int8.tflite.
+    """What is judged of a bundle, each with its name there: `float` the SavedModel, `int8` of model_int8.tflite.
 
-    The SavedModel is first, then the TFLite files by name.
+    The SavedModel is first, then the TFLite files by name. Those without post-processing, as `int8_raw`, are judged by
+    what they answer with ours behind them.
     """
     folder = Path(folder)
     files = sorted(folder.glob("model_*.tflite"))
     return {"float": folder / SAVED_MODEL_FOLDER} | {path.stem.removeprefix("model_"): path for path in files}
+
+
+def unjudged(folder: str | Path) -> list[str]:
+    """The files and folders of a model that a bundle ships besides, by their names there: nobody scores or tries them.
+
+    A frozen graph and TensorRT's SavedModel hold the graph of the SavedModel that is judged; ONNX Runtime and TensorRT
+    need not be where models are judged.
+    """
+    folder = Path(folder)
+    known = {MANIFEST_FILE, config_file.FILE_NAME, label_map_file.FILE_NAME}
+    known |= {path.name for path in variants(folder).values()}
+    return sorted(path.name for path in folder.iterdir() if path.name not in known and not path.name.startswith("."))
 
 
 def write_manifest(folder: str | Path, **facts: Any) -> dict[str, Any]:
@@ -37,9 +53,7 @@ def write_manifest(folder: str | Path, **facts: Any) -> dict[str, Any]:
     folder = Path(folder)
     files = {name: _entry(folder / name) for name in _names(folder)}
     manifest = {**facts, "files": files}
-    aside = folder.parent / f".{folder.name}-{MANIFEST_FILE}"
-    aside.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(folder / MANIFEST_FILE)
+    write_json(folder / MANIFEST_FILE, manifest)
     return manifest
 
 
@@ -59,6 +73,16 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ModelError(f"{path}: lists {name!r}, which lies outside the bundle; do not use this model")
     return dict(manifest)
+
+
+def strangers(folder: str | Path) -> list[str]:
+    """Posix paths of the files below a folder that its manifest does not list: all of them without a manifest."""
+    folder = Path(folder)
+    try:
+        listed = {*read_manifest(folder)["files"], MANIFEST_FILE}
+    except ModelError:
+        listed = set()
+    return sorted({p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()} - listed)
 
 
 def verify_manifest(folder: str | Path, names: Iterable[str] | None = None) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -14,8 +16,7 @@ from efficientdet.errors import ModelError
 from efficientdet.label_map import FILE_NAME as LABEL_MAP_FILE
 from efficientdet.label_map import LabelMap
 from efficientdet.model.detector import build_detector
-
-WEIGHTS_FILE = "detector.weights.h5"
+from efficientdet.run_folder import WEIGHTS_FILE as WEIGHTS_FILE
 
 
 def save_detector(folder: str | Path, model: keras.Model, config: Config, label_map: LabelMap) -> None:
@@ -35,13 +36,19 @@ def save_detector(folder: str | Path, model: keras.Model, config: Config, label_
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def load_detector(folder: str | Path) -> tuple[keras.Model, Config, LabelMap]:
-    """The network with its weights, its config and its label map; raises ModelError when something is missing."""
+def load_detector(
+    folder: str | Path, overrides: Mapping[str, Any] | Iterable[str] | None = None
+) -> tuple[keras.Model, Config, LabelMap]:
+    """The network with its weights, its config and its label map.
+
+    `overrides` replace settings as `Config.override` does, `model.image_size` for example. Raises ModelError when
+    something is missing, or the weights are of another network than the config describes.
+    """
     folder = Path(folder)
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise ModelError(f"{folder}: holds no {WEIGHTS_FILE}; give the folder a training run wrote")
-    config = Config.load(folder / config_file.FILE_NAME)
+    config = Config.load(folder / config_file.FILE_NAME).override(overrides)
     label_map = LabelMap.load(folder)
     model = build_detector(config, len(label_map))
     try:

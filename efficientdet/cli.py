@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from efficientdet import __version__
+from efficientdet.cli_benchmark import benchmark
 from efficientdet.cli_check import check
 from efficientdet.cli_compare import compare
+from efficientdet.cli_demo_page import demo_page
 from efficientdet.cli_evaluate import evaluate
+from efficientdet.cli_export import export
+from efficientdet.cli_infer import infer
 from efficientdet.cli_inspect import inspect
 from efficientdet.cli_paths import LocalPath
+from efficientdet.cli_quantize_report import quantize_report
+from efficientdet.cli_registry import registry_option
 from efficientdet.cli_to_coco import to_coco
 from efficientdet.cli_train import train
-from efficientdet.errors import DataError, EfficientDetError
+from efficientdet.errors import EfficientDetError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,17 +32,6 @@ if TYPE_CHECKING:
     from efficientdet.registry import ModelVersion
 
 FOLDER = LocalPath(file_okay=False)
-DEFAULT_REGISTRY = "runs/registry"
-
-registry_option = click.option(
-    "--registry",
-    envvar="EFFICIENTDET_REGISTRY",
-    default=DEFAULT_REGISTRY,
-    show_default=True,
-    show_envvar=True,
-    metavar="URI",
-    help="A folder, sqlite:////abs/path/registry.db or the http(s) address of an MLflow server.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,9 +43,14 @@ def cli() -> None:
 cli.add_command(train)
 cli.add_command(evaluate)
 cli.add_command(compare)
+cli.add_command(export)
+cli.add_command(infer)
+cli.add_command(benchmark)
+cli.add_command(quantize_report)
 cli.add_command(inspect)
 cli.add_command(check)
 cli.add_command(to_coco)
+cli.add_command(demo_page)
 
 
 @cli.command()
@@ -87,33 +87,18 @@ def models(registry: str, architectures: bool, as_json: bool) -> None:
     type=click.Choice(["tflite", "saved_model", "all"]),
     help="Which of the model's files.",
 )
+@click.option("--variant", default="int8", show_default=True, help="Which of its TFLite files, as float16.")
+@click.option(
+    "--thresholds", is_flag=True, help="Have the TFLite's clients drop what scores below its class's best threshold."
+)
 @registry_option
-def pull(reference: str, output: Path, file_format: str, registry: str) -> None:
+def pull(reference: str, output: Path, file_format: str, variant: str, thresholds: bool, registry: str) -> None:
     """Fetch a registered model (its champion unless told otherwise) and verify its sums."""
+    from efficientdet.pulled_model import pull as pull_model
     from efficientdet.registry import open_registry
-    from efficientdet.registry.pull import pull as pull_model
 
-    version = pull_model(open_registry(registry), reference, output, file_format)
+    version = pull_model(open_registry(registry), reference, output, file_format, variant, thresholds)
     click.echo(f"{version} is in {output}, sums verified")
-
-
-@cli.command()
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="A TFLite file, as pulled.")
-@click.option("--input", "source", required=True, type=click.Path(path_type=Path), help="An image or a folder of them.")
-@click.option("--output", required=True, type=FOLDER, help="Folder for detections.json and pictures.")
-@click.option("--score", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Least score to report.")
-def infer(model: Path, source: Path, output: Path, score: float) -> None:
-    """Detect objects in images: JSON, and pictures with boxes."""
-    from efficientdet.infer import run_infer
-
-    done = run_infer(model, source, output, score)
-    for name, reason in done.unreadable.items():
-        click.echo(f"{name}: skipped, {reason}", err=True)
-    if not done.images:
-        raise DataError(f"{source}: not one of its {len(done.unreadable)} images can be read; give others")
-    click.echo(
-        f"{done.detections} detections in {done.images} images: {done.detections_file}, pictures in {done.pictures}"
-    )
 
 
 @cli.command("demo-data")

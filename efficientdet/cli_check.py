@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from efficientdet.atomic_file import write_file
 from efficientdet.cli_messages import messages, needs_tensorflow
 from efficientdet.cli_paths import LocalPath
 from efficientdet.cli_shards import SHARDS_HELP, example_shards, label_map_of
@@ -59,10 +60,11 @@ def check(hparams: str, strict: bool, as_json: Path | None, html: Path | None, f
         if not report.images:
             raise DataError(f"{splits[0].source}: holds no images; generate the examples again")
         if html:
-            _write(html, to_html(report, config, AnchorMatch(config).shapes))
+            page = to_html(report, config, AnchorMatch(config).shapes)
+            write_file(html, page.encode(errors="backslashreplace"))
         if as_json:
             text = json.dumps(report.to_dict(), indent=1) + "\n"
-            click.echo(text, nl=False) if str(as_json) == "-" else _write(as_json, text)
+            click.echo(text, nl=False) if str(as_json) == "-" else write_file(as_json, text)
     print_report(report, Console(width=120, highlight=False, stderr=str(as_json) == "-"))
     if found := report.verdict(strict):
         raise ProblemsError(found)
@@ -93,11 +95,3 @@ def _splits(
     shards = {pattern: list(example_shards(pattern)) for pattern in examples}
     labels = label_map_of(label_map, next(iter(shards.values()))[0])
     return shard_splits(shards, labels)
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes aside, then renames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(text, encoding="utf-8", errors="backslashreplace")
-    aside.replace(path)

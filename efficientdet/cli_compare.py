@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from efficientdet.cli_contenders import chunks, models_on_examples, print_scores, results_on_annotations, write_json
+from efficientdet.atomic_file import write_json
+from efficientdet.cli_contenders import chunks, models_on_examples, print_scores, results_on_annotations
 from efficientdet.cli_messages import messages, needs_tensorflow
+from efficientdet.cli_numbers import NumberRange
 from efficientdet.cli_paths import LocalPath
 from efficientdet.cli_shards import label_map_option
 
@@ -30,9 +32,7 @@ _PATH = click.Path(exists=True, path_type=Path)
 )
 @click.option("--metric", default="AP", show_default=True, metavar="NAME", help="What decides, of COCO's twelve.")
 @click.option("--samples", default=1000, show_default=True, type=click.IntRange(min=100), help="Draws of the images.")
-@click.option(
-    "--confidence", default=0.95, show_default=True, type=click.FloatRange(0.5, 0.999), help="Of the interval."
-)
+@click.option("--confidence", default=0.95, show_default=True, type=NumberRange(0.5, 0.999), help="Of the interval.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Equal seeds, equal draws.")
 @click.option("--json", "output", type=LocalPath(dir_okay=False), help="Write the numbers there too.")
 @label_map_option

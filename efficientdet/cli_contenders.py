@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -108,14 +107,6 @@ def print_scores(rows: Mapping[str, Row], title: str) -> None:
     for row, values in rows.items():
         table.add_row(row, *("n/a" if (value := values.get(name)) is None else f"{value:.3f}" for name in names))
     Console(width=160).print(table)
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Writes the numbers for other programs; the file appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(path)
 
 
 def _check_classes(theirs: LabelMap, source: str, labels: LabelMap, model: Path) -> None:

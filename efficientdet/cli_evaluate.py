@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from efficientdet.atomic_file import write_json
 from efficientdet.cli_contenders import (
     Contest,
     Row,
@@ -16,7 +17,6 @@ from efficientdet.cli_contenders import (
     models_on_examples,
     print_scores,
     results_on_annotations,
-    write_json,
 )
 from efficientdet.cli_messages import messages, needs_tensorflow
 from efficientdet.cli_paths import LocalPath

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from efficientdet.atomic_file import atomic_file
 from efficientdet.data.coco_groundtruth import CocoGroundtruth, finite_numbers
 from efficientdet.data.coco_index import text_id, whole_number
 from efficientdet.data.json_stream import read_list
@@ -109,19 +110,14 @@ def write_results(path: str | Path, images: Iterable[ScoredImage], contender: st
     Raises:
       DataError: the id of an image is no whole number, as COCO's are.
     """
-    path, count = Path(path), 0
-    aside = path.with_name(f".{path.name}")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write("[")
-            for image in images:
-                for entry in _entries(image, contender, label_map):
-                    file.write(f"{',' if count else ''}\n{json.dumps(entry)}")
-                    count += 1
-            file.write("\n]\n")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    count = 0
+    with atomic_file(path) as aside, aside.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for image in images:
+            for entry in _entries(image, contender, label_map):
+                file.write(f"{',' if count else ''}\n{json.dumps(entry)}")
+                count += 1
+        file.write("\n]\n")
     return count
 
 
@@ -133,14 +129,12 @@ def write_submission(
     `detections_test-dev2017_NAME_results.json`, and the .zip of it that is to be uploaded, whose path is returned.
     Raises as `write_results`.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"detections_test-dev2017_{name}_results.json"
+    path = Path(folder) / f"detections_test-dev2017_{name}_results.json"
     count = write_results(path, images, contender, label_map)
-    aside, packed = path.with_name(f".{path.stem}.zip"), path.with_suffix(".zip")
-    with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+    packed = path.with_suffix(".zip")
+    with atomic_file(packed) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(path, path.name)
-    return aside.replace(packed), count
+    return packed, count
 
 
 def _entries(image: ScoredImage, contender: str, label_map: LabelMap) -> Iterator[dict[str, Any]]:
@@ -151,7 +145,12 @@ def _entries(image: ScoredImage, contender: str, label_map: LabelMap) -> Iterato
             f"image {printable(image.image_id)}: its id is no whole number, as a COCO result file needs; make the"
             " examples from a COCO annotation file"
         )
-    for box, class_id, score in zip(*image.found[contender], strict=True):
+    return coco_entries(image_id, image.found[contender], label_map)
+
+
+def coco_entries(image_id: int | str, found: Found, label_map: LabelMap) -> Iterator[dict[str, Any]]:
+    """The detections in an image as a result file has them; see `write_results` for ids and numbers."""
+    for box, class_id, score in zip(*found, strict=True):
         yield {
             "image_id": image_id,
             "category_id": label_map[int(class_id)].category_id,

@@ -58,17 +58,19 @@ class Detections:
 
 
 def to_records(detections: Detections, label_map: LabelMap) -> list[list[dict[str, object]]]:
-    """Per image a list of JSON-ready records: class name, contiguous and category id, score, xyxy pixels."""
+    """Per image the records of `image_records`."""
+    return [image_records(found, label_map) for found in detections]
+
+
+def image_records(found: Found, label_map: LabelMap) -> list[dict[str, object]]:
+    """JSON-ready records of one image: class name, contiguous and category id, score, corners in pixels."""
     return [
-        [
-            {
-                "class": label_map[int(c)].name,
-                "class_id": int(c),
-                "category_id": label_map[int(c)].category_id,
-                "score": round(float(s), 6),
-                "box": {k: round(float(v), 2) for k, v in zip(("ymin", "xmin", "ymax", "xmax"), box, strict=True)},
-            }
-            for box, s, c in zip(boxes, scores, classes, strict=True)
-        ]
-        for boxes, scores, classes in detections
+        {
+            "class": label_map[int(c)].name,
+            "class_id": int(c),
+            "category_id": label_map[int(c)].category_id,
+            "score": round(float(s), 6),
+            "box": {k: round(float(v), 2) for k, v in zip(("ymin", "xmin", "ymax", "xmax"), box, strict=True)},
+        }
+        for box, s, c in zip(*found, strict=True)
     ]

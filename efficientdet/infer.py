@@ -1,179 +1,220 @@
-"""Detection with an exported int8 TFLite file: LiteRT, numpy and Pillow, no TensorFlow.
+"""The verb `infer`: what a detector finds in images, videos and cameras, as files and as pictures with boxes.
 
-A picture is read as it is stored, as in training: an EXIF orientation is not applied, and the boxes
-are pixels of the stored image. Transparency is dropped, an animation is its first frame.
+Pictures pass through one batch at a time, so memory does not grow with their number; one that cannot be read is
+counted and named, and the rest goes on.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-from numpy.typing import NDArray
-from PIL import Image
+from efficientdet.detection_file import STDOUT, CocoFile, CsvFile, DetectionFile, JsonFile, JsonLinesFile
+from efficientdet.detections import Found
+from efficientdet.detector_file import Detector, open_detector
+from efficientdet.drawing import DrawingStyle, DrawnVideo, PictureFolder
+from efficientdet.errors import ConfigError
+from efficientdet.frame import BrokenFrame, Frame, FrameSource
+from efficientdet.frame_source import open_source
+from efficientdet.image_source import ImageFiles
+from efficientdet.progress import Watched
+from efficientdet.signals import Termination
+from efficientdet.video import Video
 
-from efficientdet import config as config_file
-from efficientdet import label_map as label_map_file
-from efficientdet.boxes import clip
-from efficientdet.config import Config
-from efficientdet.detections import Detections, Found, to_records
-from efficientdet.errors import DataError, ModelError
-from efficientdet.label_map import LabelMap
-from efficientdet.letterbox_numpy import letterbox
-from efficientdet.visualize import draw
-
-SIGNATURE = "serving_default"
-DETECTIONS_FILE = "detections.json"
+DETECTIONS_FILE, LINES_FILE = "detections.json", "detections.jsonl"
 PICTURES_FOLDER = "pictures"
-MAX_THREADS = 16
-"""Beyond it the file's post-processing would lose a class, see `efficientdet.tflite.SPARE_CLASSES`."""
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+BATCH_PIXELS = 64_000_000
+"""Of the pictures that are in memory together, whatever the size of a batch: 192 MB."""
+NAMED = 1000
+"""Broken pictures that a summary names; the files name all."""
+
+Writer = DetectionFile | PictureFolder | DrawnVideo
+Answer = tuple[Frame, Found] | BrokenFrame
 
 
-class TFLiteDetector:
-    """A detector read from one TFLite file of ours, which carries its own config and label map.
+@dataclass(frozen=True)
+class Outputs:
+    """Where detections go.
 
-    Raises ModelError when the file is missing, damaged, or was not written by this product.
+    folder: gets `detections.json` and `pictures/`, or `detections.jsonl` and an MP4 for a video or camera. json,
+    json_lines, coco, csv: files of their own; `-` is standard output. style: of what is drawn.
     """
 
-    def __init__(self, path: str | Path, num_threads: int | None = None) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        path = Path(path)
-        self.config, self.label_map = read_packed(path)
-        try:
-            threads = min(num_threads or min(4, os.cpu_count() or 1), MAX_THREADS)
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
-            self._run = self._interpreter.get_signature_runner(SIGNATURE)
-            self._pixels = self._interpreter.get_input_details()[0]["dtype"]
-        except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(f"{path}: LiteRT cannot run it ({reason}); export or pull the model again") from error
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) of the network input in pixels."""
-        return self.config.model.input_size
-
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> Detections:
-        """Detections of b RGB images `[h, w, 3]` uint8 of any sizes, boxes in pixels of each image."""
-        return Detections.of(map(self._detect, images), self.config.nms.max_detections)
-
-    def _detect(self, image: NDArray[np.uint8]) -> Found:
-        """Boxes `[n, 4]` yxyx pixels of `image`, scores `[n]`, class ids `[n]` from 1."""
-        canvas, scale = letterbox(image, self.input_size, self.config.model.architecture.mean)
-        raw = self._run(images=canvas[None].astype(self._pixels))
-        # slots beyond the count hold uninitialised memory
-        n = int(raw["num_detections"][0])
-        boxes = raw["detection_boxes"][0, :n] * np.tile(np.asarray(self.input_size, np.float32), 2) / scale
-        classes = raw["detection_classes"][0, :n].astype(np.int32) + 1
-        return clip(boxes, *image.shape[:2]), raw["detection_scores"][0, :n], classes
-
-
-def read_packed(path: Path) -> tuple[Config, LabelMap]:
-    """The config and label map packed behind a TFLite model; ModelError when it has none."""
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no such file; give the path of an exported .tflite model")
-    try:
-        with zipfile.ZipFile(path) as packed:
-            settings = yaml.safe_load(packed.read(config_file.FILE_NAME))
-            labels = packed.read(label_map_file.FILE_NAME).decode()
-    except (zipfile.BadZipFile, KeyError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ModelError(
-            f"{path}: carries no {config_file.FILE_NAME} and {label_map_file.FILE_NAME}, so it is not a TFLite model "
-            "of this product or it is cut short; export or pull it again"
-        ) from error
-    return Config.parse(settings, source=f"{path}:{config_file.FILE_NAME}"), LabelMap.from_json(labels)
-
-
-def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """The picture as `[h, w, 3]` uint8 RGB; raises DataError when it cannot be decoded whole."""
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except Exception as error:  # Pillow's decoders raise whatever their format's parser meets
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: not a readable image ({reason}); replace or remove it") from error
+    folder: Path | None = None
+    json: Path | None = None
+    json_lines: Path | None = None
+    coco: Path | None = None
+    csv: Path | None = None
+    style: DrawingStyle = field(default_factory=DrawingStyle)
 
 
 @dataclass(frozen=True)
 class InferSummary:
-    """What `run_infer` did: images read, detections written, and per unreadable file its reason."""
+    """What `run_infer` did.
+
+    images: read. detections: written. broken: pictures that cannot be read; unreadable: the first of them by name,
+    with the reason. turned: images with an EXIF orientation, which was not applied. rate: images per second. files:
+    what was written, the folder's detections and pictures first.
+    """
 
     images: int
     detections: int
+    broken: int
     unreadable: dict[str, str]
-    detections_file: Path
-    pictures: Path
+    turned: int
+    rate: float
+    files: Sequence[Path]
 
 
-def run_infer(model: Path, input: Path, output: Path, score_threshold: float = 0.3) -> InferSummary:
-    """Detects in one image or in every image below a folder.
+def run_infer(
+    model: str | Path,
+    input: str | Path,
+    output: str | Path | Outputs,
+    score_threshold: float = 0.3,
+    batch_size: int | None = None,
+    max_frames: int | None = None,
+    name: str | None = None,
+    tell: Callable[[BrokenFrame], None] = lambda _: None,
+) -> InferSummary:
+    """Detects in an image, the images of a folder or pattern, a video, an address or a camera.
 
-    Writes `output/detections.json` and one picture with boxes per image, under its own relative name, in
-    `output/pictures`. An image that cannot be read is listed and does not stop the others. Raises ModelError
-    for a bad model and DataError when there is no image at all.
+    Args:
+      model: what `efficientdet.detector_file.open_detector` takes.
+      input: what `efficientdet.frame_source.open_source` takes. A camera ends with Ctrl-C, and its files are written.
+      output: a folder, as `Outputs.folder`; or more than that.
+      score_threshold: the least score of a detection.
+      batch_size: pictures that pass the detector together; without it as many as suit it, of a camera one.
+      max_frames: of a video or camera, or images, after which it ends.
+      name: what the files call the model, if not by its path.
+      tell: called with each picture that cannot be read.
+
+    Raises ModelError for a bad model, DataError when there is no image at all, and ConfigError for outputs in each
+    other's place or in that of the input.
     """
-    pictures = Path(output) / PICTURES_FOLDER
-    paths = find_images(Path(input), leave_out=pictures)
-    root = Path(input) if Path(input).is_dir() else Path(input).parent
-    detector = TFLiteDetector(model)
-    images, unreadable = [], {}
-    for path in paths:
-        name = path.relative_to(root).as_posix()
-        try:
-            images.append(_detect_file(detector, path, name, pictures, score_threshold))
-        except DataError as error:
-            unreadable[name] = str(error)
-    answer = {
-        "model": {"file": str(model), "architecture": detector.config.model.name, "labels": detector.label_map.hash},
+    outputs = output if isinstance(output, Outputs) else Outputs(folder=Path(output))
+    source = open_source(str(input), [outputs.folder / PICTURES_FOLDER] if outputs.folder else [])
+    detector = open_detector(model)
+    writers = _writers(outputs, source, detector, _facts(name or str(model), detector, score_threshold))
+    _check_targets(writers, source)
+    count = batch_size or (1 if source.live else detector.batch)
+    answers = islice(detect_frames(detector, source, score_threshold, count), max_frames)
+    total = min(filter(None, (source.total, max_frames)), default=None)
+    tally = _Tally()
+    with ExitStack() as closing:
+        for writer in writers:
+            closing.enter_context(writer)
+        # A camera runs until somebody stops it; what it saw is complete then.
+        stop = closing.enter_context(Termination(signal.SIGINT, signal.SIGTERM)) if source.live else Termination()
+        watched = Watched(takewhile(lambda _: not stop.asked, answers), total, "detected")
+        for answer in watched:
+            tally.add(answer, tell)
+            _write(writers, answer)
+    return tally.summary(watched.rate, [writer.path for writer in writers])
+
+
+def detect_frames(detector: Detector, source: FrameSource, score_threshold: float, batch_size: int) -> Iterator[Answer]:
+    """Each picture of a source with what is found in it, in order, and those that cannot be read in their places."""
+    for some in _batches(source, batch_size):
+        frames = [each for each in some if isinstance(each, Frame)]
+        found = iter(detector([frame.image for frame in frames]).above(score_threshold))
+        for each in some:
+            yield (each, next(found)) if isinstance(each, Frame) else each
+
+
+def _batches(source: FrameSource, count: int) -> Iterator[list[Frame | BrokenFrame]]:
+    """Up to `count` pictures of BATCH_PIXELS together, one at least."""
+    some: list[Frame | BrokenFrame] = []
+    pixels = 0
+    for each in source:
+        size = each.size[0] * each.size[1] if isinstance(each, Frame) else 0
+        if some and (len(some) == count or pixels + size > BATCH_PIXELS):
+            yield some
+            some, pixels = [], 0
+        some.append(each)
+        pixels += size
+        if len(some) == count:
+            yield some
+            some, pixels = [], 0
+    if some:
+        yield some
+
+
+def _facts(model: str, detector: Detector, score_threshold: float) -> dict[str, Any]:
+    labels = detector.label_map.hash
+    return {
+        "model": {"file": model, "architecture": detector.config.model.name, "labels": labels},
         "score_threshold": score_threshold,
-        "images": images,
-        "unreadable": [{"file": name, "reason": reason} for name, reason in unreadable.items()],
     }
-    file = _write_json(Path(output) / DETECTIONS_FILE, answer)
-    total = sum(len(image["detections"]) for image in images)
-    return InferSummary(len(images), total, unreadable, file, pictures)
 
 
-def find_images(path: Path, leave_out: Path) -> list[Path]:
-    """`path` itself, or every image file below that folder in sorted order, except those in `leave_out`."""
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise DataError(f"{path}: there is no such file or folder; give an image or a folder of images")
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    found = [p for p in found if leave_out.resolve() not in p.resolve().parents]
+def _writers(outputs: Outputs, source: ImageFiles | Video, detector: Detector, facts: dict[str, Any]) -> list[Writer]:
+    """What is to be written, of the folder first."""
+    labels, found = detector.label_map, list[Writer]()
+    if outputs.folder and isinstance(source, Video):
+        drawn = outputs.folder / f"{Path(source.file).stem if not source.live else 'camera'}.mp4"
+        found.append(JsonLinesFile(outputs.folder / LINES_FILE, labels))
+        found.append(DrawnVideo(drawn, source.rate, labels, outputs.style))
+    elif outputs.folder:
+        found.append(JsonFile(outputs.folder / DETECTIONS_FILE, labels, facts))
+        found.append(PictureFolder(outputs.folder / PICTURES_FOLDER, labels, outputs.style))
+    if outputs.json:
+        found.append(JsonFile(outputs.json, labels, facts))
+    kinds = {JsonLinesFile: outputs.json_lines, CocoFile: outputs.coco, CsvFile: outputs.csv}
+    found += [kind(path, labels) for kind, path in kinds.items() if path]
     if not found:
-        raise DataError(f"{path}: holds no image; looked for files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise ConfigError("no output is named; give a folder, or a file for JSON, JSON lines, COCO results or CSV")
     return found
 
 
-def _detect_file(
-    detector: TFLiteDetector, path: Path, name: str, pictures: Path, score_threshold: float
-) -> dict[str, Any]:
-    """The JSON entry of one image; its picture is written on the way."""
-    image = read_image(path)
-    found = detector([image]).above(score_threshold)
-    [(boxes, scores, classes)] = found
-    names = [detector.label_map[int(c)].name for c in classes]
-    target = pictures / (name if path.suffix.lower() in (".jpg", ".jpeg", ".png") else f"{name}.png")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draw(image, boxes, names, scores, classes).save(target, quality=95)
-    [records] = to_records(found, detector.label_map)
-    return {"file": name, "height": image.shape[0], "width": image.shape[1], "detections": records}
+def _check_targets(writers: Sequence[Writer], source: ImageFiles | Video) -> None:
+    """Raises ConfigError when a file would be written twice, or in the place of what is read."""
+    targets = [writer.path.resolve() for writer in writers if str(writer.path) != STDOUT]
+    for i, target in enumerate(targets):
+        if target in targets[:i]:
+            raise ConfigError(f"{target}: two kinds of detections would be written there; name another file for one")
+    read = source.paths if isinstance(source, ImageFiles) else [source.path] if source.path else []
+    folders = {writer.path.resolve() for writer in writers if isinstance(writer, PictureFolder)}
+    for path in map(Path.resolve, read):
+        if path in targets or not folders.isdisjoint(path.parents):
+            raise ConfigError(f"{path}: is read, and would be replaced by what is found in it; name another output")
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> Path:
-    aside = path.with_name(f".{path.name}")
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    aside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return aside.replace(path)
+def _write(writers: Sequence[Writer], answer: Answer) -> None:
+    for writer in writers:
+        if not isinstance(answer, BrokenFrame):
+            writer.write(*answer)
+        elif isinstance(writer, DetectionFile):
+            writer.skip(answer)
+
+
+class _Tally:
+    """Counts what passes by."""
+
+    def __init__(self) -> None:
+        self.images = self.detections = self.broken = self.turned = 0
+        self.unreadable: dict[str, str] = {}
+
+    def add(self, answer: Answer, tell: Callable[[BrokenFrame], None]) -> None:
+        if not isinstance(answer, BrokenFrame):
+            frame, (_, scores, _) = answer
+            self.images, self.detections = self.images + 1, self.detections + len(scores)
+            self.turned += frame.orientation != 1
+            return
+        self.broken += 1
+        if len(self.unreadable) < NAMED:
+            self.unreadable[name_of(answer)] = answer.reason
+        tell(answer)
+
+    def summary(self, rate: float, files: Sequence[Path]) -> InferSummary:
+        seen = (self.images, self.detections, self.broken, self.unreadable, self.turned)
+        return InferSummary(*seen, rate, files)
+
+
+def name_of(broken: BrokenFrame) -> str:
+    """The name of a picture for people."""
+    return broken.file if broken.number is None else f"{broken.file}, frame {broken.number} at {broken.seconds:g} s"

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from efficientdet.atomic_file import write_json
 from efficientdet.errors import DataError
 from efficientdet.free_memory import readable
 from efficientdet.settings import Settings
@@ -65,12 +66,16 @@ class Runtime:
 
 @dataclass(frozen=True)
 class InfraBlessing:
-    """The verdict on a bundle. images, threads: how it was tried. machine: where, as latency depends on it."""
+    """The verdict on a bundle.
+
+    images, threads: how it was tried. machine: where, as latency depends on it. untried: what ships besides.
+    """
 
     runtimes: tuple[Runtime, ...]
     images: int
     threads: int
     machine: str
+    untried: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> str:
@@ -88,12 +93,8 @@ class InfraBlessing:
 
     def write(self, folder: str | Path) -> Path:
         """Writes `infra_blessing.json` into `folder`, complete or not at all, and returns its path."""
-        path = Path(folder) / FILE_NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{FILE_NAME}")
         content = {"outcome": self.outcome, "reasons": self.reasons, **asdict(self)}
-        aside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        return aside.replace(path)
+        return write_json(Path(folder) / FILE_NAME, content)
 
     @classmethod
     def load(cls, folder: str | Path) -> InfraBlessing:
@@ -102,8 +103,9 @@ class InfraBlessing:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             outcome, _ = values.pop("outcome"), values.pop("reasons")
-            blessing = cls(**values | {"runtimes": tuple(Runtime(**runtime) for runtime in values["runtimes"])})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            runtimes = tuple(Runtime(**runtime) for runtime in values.pop("runtimes"))
+            blessing = cls(runtimes, **values | {"untried": tuple(values.get("untried", ()))})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DataError(f"{path}: is no verdict of the InfraValidator ({error}); run it again") from error
         if outcome != blessing.outcome:
             raise DataError(f"{path}: says {outcome}, but its files {blessing.outcome}; run the InfraValidator again")

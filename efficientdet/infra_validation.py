@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from efficientdet import probe
 from efficientdet.agreement import IOU, SCORE, Agreement, agreement
 from efficientdet.boxes import yxyx_to_xywh
-from efficientdet.bundle import variants, verify_manifest
+from efficientdet.bundle import unjudged, variants, verify_manifest
 from efficientdet.errors import EfficientDetError
 from efficientdet.guarded_process import run_guarded
 from efficientdet.infra_blessing import Infra, InfraBlessing, Runtime
@@ -34,25 +34,29 @@ from efficientdet.scored_image import Found, ScoredImage
 class Record:
     """One image of a split.
 
-    encoded: as it is stored. pixels `[h, w, 3]` uint8: as the evaluation decoded it. scored: what was found then.
+    encoded: as it is stored. pixels `[h, w, 3]` uint8: as the evaluation decoded it. scored: what was found then,
+    None where nothing was scored, since a file did not run.
     """
 
     encoded: bytes
     pixels: NDArray[np.uint8]
-    scored: ScoredImage
+    scored: ScoredImage | None
 
 
-def measure(folder: str | Path, images: Sequence[bytes], infra: Infra | None = None) -> dict[str, Runtime]:
-    """How each file of the bundle in `folder` does on encoded images, by variant: size, latency, memory.
+def measure(
+    folder: str | Path, images: Sequence[bytes], infra: Infra | None = None, latency: bool = True
+) -> dict[str, Runtime]:
+    """How each file of the bundle in `folder` does on encoded images, by variant: size, memory, and latency if asked.
 
     Nothing is asked of the files but that they run within the limits of `infra`.
     """
     infra = infra or Infra()
     with TemporaryDirectory() as place:
-        timed = [str(_written(Path(place) / f"{i}", image)) for i, image in enumerate(images)]
+        paths = [str(_written(Path(place) / f"{i}", image)) for i, image in enumerate(images)]
+        compared, timed = ([], paths) if latency else (paths, [])
         runtimes = {}
         for variant, path in variants(folder).items():
-            job = Job(str(path.absolute()), None, infra.threads, compared=(), timed=timed)
+            job = Job(str(path.absolute()), None, infra.threads, compared, timed)
             runtimes[variant], _ = _try(variant, job, infra)
     return runtimes
 
@@ -67,13 +71,13 @@ def validate(folder: str | Path, records: Sequence[Record], infra: Infra | None 
     as it is stored.
     """
     folder, infra = Path(folder).absolute(), infra or Infra()
-    files = variants(folder)
+    files, untried = variants(folder), tuple(unjudged(folder))
     try:
         verify_manifest(folder)
         label_map = LabelMap.load(folder)
     except EfficientDetError as error:
         runtimes = [_failed(Runtime(variant, "PASSED", "", _size(path)), str(error)) for variant, path in files.items()]
-        return InfraBlessing(tuple(runtimes), 0, infra.threads, machine())
+        return InfraBlessing(tuple(runtimes), 0, infra.threads, machine(), untried)
     with TemporaryDirectory() as place:
         stored = [str(_written(Path(place) / f"{i}", record.encoded)) for i, record in enumerate(records)]
         decoded = [str(_png(Path(place) / f"{i}.png", record.pixels)) for i, record in enumerate(records)]
@@ -82,7 +86,7 @@ def validate(folder: str | Path, records: Sequence[Record], infra: Infra | None 
             compared = decoded if path.is_file() else stored
             runtime, answer = _try(variant, Job(str(path), str(folder), infra.threads, compared, stored), infra)
             runtimes.append(_judged(runtime, answer, records, len(label_map), infra) if answer else runtime)
-    return InfraBlessing(tuple(runtimes), len(records), infra.threads, machine())
+    return InfraBlessing(tuple(runtimes), len(records), infra.threads, machine(), untried)
 
 
 def machine() -> str:
@@ -138,20 +142,19 @@ def _judged(runtime: Runtime, answer: Answer, records: Sequence[Record], classes
     """The same after a look at what was found."""
     if len(answer.found) != len(records):
         return _failed(runtime, f"answered for {len(answer.found)} of {len(records)} images")
-    for record, image in zip(records, answer.found, strict=True):
+    each: dict[str, Agreement] = {}
+    for number, (record, image) in enumerate(zip(records, answer.found, strict=True)):
+        name = record.scored.image_id if record.scored else f"number {number}"
         if nonsense := _nonsense(image, classes):
-            return _failed(runtime, f"answers nonsense for image {record.scored.image_id}: {nonsense}")
-        if runtime.variant not in record.scored.found:
-            return _failed(runtime, f"was not scored on image {record.scored.image_id}; evaluate the bundle again")
-    each = [
-        agreement(_found(image), record.scored.found[runtime.variant])
-        for record, image in zip(records, answer.found, strict=True)
-    ]
-    share = sum(each, Agreement()).share
+            return _failed(runtime, f"answers nonsense for image {name}: {nonsense}")
+        if not record.scored or runtime.variant not in record.scored.found:
+            return _failed(runtime, f"was not scored on image {name}; evaluate the bundle again")
+        each[name] = agreement(_found(image), record.scored.found[runtime.variant])
+    share = sum(each.values(), Agreement()).share
     runtime = replace(runtime, agreement=round(share, 6))
     if share >= infra.min_agreement:
         return runtime
-    worst = records[min(range(len(each)), key=lambda i: each[i].share)].scored.image_id
+    worst = min(each, key=lambda name: each[name].share)
     return _failed(
         runtime,
         f"finds something else than the evaluation did: {share:.1%} of the detections agree in class, box (IoU {IOU})"

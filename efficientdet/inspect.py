@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from efficientdet.anchors import Targets, anchors_for
+from efficientdet.atomic_file import write_file
 from efficientdet.config import Config
 from efficientdet.data.example import parse_example
 from efficientdet.data.input_pipeline import decode_image, shuffled_records, training_records, training_scene
@@ -68,12 +69,12 @@ def inspect(
         file = f"{len(index):04}.png"
         picture = io.BytesIO()
         draw(sample.image, sample.boxes, names, classes=sample.classes).save(picture, "PNG")
-        _write(output / file, picture.getvalue())
+        write_file(output / file, picture.getvalue())
         index.append(_entry(file, sample, names))
     if not index:
         raise DataError(f"{pattern}: the shards hold no examples; generate them again")
     rows = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in index)
-    _write(output / INDEX_FILE, f"[\n{rows}\n]\n".encode())
+    write_file(output / INDEX_FILE, f"[\n{rows}\n]\n")
     return len(index)
 
 
@@ -122,9 +123,3 @@ def _entry(file: str, sample: Sample, names: Sequence[str]) -> dict[str, Any]:
     entry: dict[str, Any] = {"file": file, "image_id": sample.image_id, "boxes": sample.boxes.tolist()}
     entry |= {"classes": list(names), "class_ids": sample.classes.tolist(), "crowd": sample.is_crowd.tolist()}
     return entry if sample.anchors is None else entry | {"anchors": sample.anchors}
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".partial-{path.name}")
-    aside.write_bytes(content)
-    aside.replace(path)

@@ -29,6 +29,6 @@ def lock(folder: Path) -> IO[str]:
     except OSError as error:
         file.close()
         raise ConfigError(
-            f"{folder}: another process is training here; wait for it, stop it, or name another folder"
+            f"{folder}: another process is at work here; wait for it, stop it, or name another folder"
         ) from error
     return file

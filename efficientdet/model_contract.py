@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from efficientdet import config as config_file
 from efficientdet import label_map as label_map_file
+from efficientdet.architectures import feature_sizes
 from efficientdet.bundle import ASSETS_FOLDER
 from efficientdet.config import Config
 from efficientdet.errors import EfficientDetError, ModelError
-from efficientdet.infer import SIGNATURE, read_packed
 from efficientdet.label_map import LabelMap
-from efficientdet.tflite_metadata import LABELS_FILE, ROLES
+from efficientdet.raw_names import ANCHORS_FILE, by_name
+from efficientdet.tflite_detector import SIGNATURE, read_anchors, read_packed
 from efficientdet.tflite_metadata_reader import read_metadata
+from efficientdet.tflite_metadata_tables import LABELS_FILE, ROLES
 
 
 class Tensor(NamedTuple):
@@ -36,13 +39,16 @@ Tensors = Mapping[str, Tensor]
 def tflite_faults(path: Path, config: Config, label_map: LabelMap) -> list[str]:
     """What is wrong with a TFLite file of a detector with this config and these classes, as ends of sentences.
 
-    Checked are the signature, the metadata that MediaPipe and the Task API read, and the packed config and classes.
+    Checked are the signature, the metadata that MediaPipe and the Task API read, and the packed config and classes. A
+    file that packs anchors is one without post-processing: it answers raw outputs, in the order of those anchors.
     """
     return [*_said(lambda: _tflite_signature(path, config)), *_said(lambda: _tflite_metadata(path, config, label_map))]
 
 
 def saved_model_faults(path: Path, signatures: Mapping[str, Any], config: Config, label_map: LabelMap) -> list[str]:
     """The same of a SavedModel whose loaded `signatures` are given."""
+    if not config.export.finds_objects:
+        return ["was exported without what comes before or after the network (export.pre_mode, post_mode)"]
     slots = config.nms.max_detections
     outputs = {
         "detection_boxes": Tensor("float32", (None, slots, 4)),
@@ -53,6 +59,7 @@ def saved_model_faults(path: Path, signatures: Mapping[str, Any], config: Config
     inputs = {
         SIGNATURE: {"image_bytes": Tensor("string", (None,))},
         "images": {"images": Tensor("uint8", (None, None, None, 3))},
+        "examples": {"examples": Tensor("string", (None,))},
     }
     faults = []
     for name, wanted in inputs.items():
@@ -81,32 +88,73 @@ def _tflite_signature(path: Path, config: Config) -> Iterator[str]:
         images, found = runner.get_input_details(), runner.get_output_details()
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"cannot be loaded by LiteRT ({' '.join(str(error).split())[:200]})") from error
-    slots = config.nms.max_detections
-    outputs = {
-        "detection_boxes": Tensor("float32", (1, slots, 4)),
-        "detection_scores": Tensor("float32", (1, slots)),
-        "detection_classes": Tensor("float32", (1, slots)),
-        "num_detections": Tensor("float32", (1,)),
-    }
     pixels = images.get("images", {}).get("dtype")
     # Pixels come as they are: in uint8, or the same numbers in float32.
     wanted = "float32" if pixels is np.float32 else "uint8"
     shape = (1, *config.model.input_size, 3)
     yield from _differences(SIGNATURE, "input", _details(images), {"images": Tensor(wanted, shape)})
-    yield from _differences(SIGNATURE, "output", _details(found), outputs)
+    anchors = read_anchors(path)
+    if anchors is None:
+        yield from _differences(SIGNATURE, "output", _details(found), _detections(config))
+    else:
+        numbers = "int8" if wanted == "uint8" else "float32"
+        raw = _raw_outputs(config, len(read_packed(path)[1]), numbers)
+        yield from _differences(SIGNATURE, "output", _details(found), raw)
+        yield from _raw_faults(anchors, found, config)
     scale, zero = images.get("images", {}).get("quantization", (0.0, 0))
     if (scale, zero) not in ((1.0, 0), (0.0, 0)):  # without quantisation the scale is 0
         yield f"input images has scale {scale:g} and zero point {zero}, but pixels are written as they are"
+
+
+def _detections(config: Config) -> Tensors:
+    slots = config.nms.max_detections
+    return {
+        "detection_boxes": Tensor("float32", (1, slots, 4)),
+        "detection_scores": Tensor("float32", (1, slots)),
+        "detection_classes": Tensor("float32", (1, slots)),
+        "num_detections": Tensor("float32", (1,)),
+    }
+
+
+def _raw_outputs(config: Config, num_classes: int, numbers: str) -> Tensors:
+    """Of every level its class logits and box deltas, in float32 or int8."""
+
+    def levels(values: int) -> list[Tensor]:
+        return [Tensor(numbers, (1, *size, per_cell * values)) for size in _sizes(config)]
+
+    per_cell = _per_cell(config)
+    return by_name(levels(num_classes), levels(4))
+
+
+def _raw_faults(anchors: NDArray[np.float32], outputs: Mapping[str, Any], config: Config) -> Iterator[str]:
+    count = _per_cell(config) * sum(height * width for height, width in _sizes(config))
+    if anchors.shape != (count, 4):
+        yield f"its {ANCHORS_FILE} holds {list(anchors.shape)}, but the network answers for {count} anchors"
+    for name, detail in outputs.items():
+        if detail["dtype"] is np.int8 and not detail["quantization"][0] > 0:
+            yield f"output {name} has no scale, without which nobody knows what its int8 stands for"
+
+
+def _sizes(config: Config) -> list[tuple[int, int]]:
+    """(height, width) of every level."""
+    architecture = config.model.architecture
+    return feature_sizes(config.model.input_size, architecture.min_level, architecture.max_level)
+
+
+def _per_cell(config: Config) -> int:
+    """Anchors of one cell."""
+    return config.model.num_scales * len(config.model.aspect_ratios)
 
 
 def _tflite_metadata(path: Path, config: Config, label_map: LabelMap) -> Iterator[str]:
     packed = read_packed(path)
     yield from _travelling(*packed, config, label_map)
     metadata = read_metadata(path)
-    roles = tuple(role for role, _ in ROLES.values())
+    raw = read_anchors(path) is not None
+    roles = tuple(_raw_outputs(config, 1, "") if raw else (role for role, _ in ROLES.values()))
     if metadata.outputs != roles:
         yield f"its metadata names the outputs {', '.join(metadata.outputs)}, not {', '.join(roles)}"
-    if metadata.labels_file != LABELS_FILE:
+    if metadata.labels_file != LABELS_FILE and not raw:
         yield f"its metadata names no {LABELS_FILE}, so that clients show no class names"
     names = tuple(" ".join(name.split()) for name in label_map.names)
     if metadata.labels != names:

@@ -17,7 +17,7 @@ from efficientdet.checkpoint import save_detector
 from efficientdet.coco_metric import CocoAccumulator, CocoScores, match_image
 from efficientdet.config import Config, ModelConfig
 from efficientdet.data.dataloader import DataLoader
-from efficientdet.data.input_pipeline import plain_images
+from efficientdet.data.representative_dataset import RepresentativeDataset
 from efficientdet.detector_file import open_detector
 from efficientdet.errors import ConfigError, ModelError
 from efficientdet.evaluate import Evaluation, detect_examples
@@ -180,18 +180,15 @@ class EfficientDetSpec:
         tflite_filepath: str | Path,
         quantization_config: QuantizationConfig | None = None,
     ) -> None:
-        """Writes the TFLite file described in `efficientdet.tflite`; None: in float32.
-
-        Raises ConfigError for int8 without images to calibrate with.
-        """
-        config, how = self.tflite_config, quantization_config or QuantizationConfig("float32")
-        if how.kind != "int8":
-            return export_tflite_float(model, config, labels, tflite_filepath, how.kind)
+        """Writes the TFLite file described in `efficientdet.tflite`; None: in float32."""
+        config, how = self.tflite_config, quantization_config or QuantizationConfig(optimizations=[])
         if how.representative_data is None:
-            raise ConfigError("quantization_config: int8 needs images to calibrate with; give representative_data")
+            weights = "float32" if how.kind == "int8" else how.kind
+            return export_tflite_float(model, config, labels, tflite_filepath, weights)
         count = how.quantization_steps or config.export.calibration_images
-        images = plain_images(how.representative_data.pattern, config, count).as_numpy_iterator()
-        return export_tflite_int8(model, config, labels, images, tflite_filepath)
+        chosen = config.override({"export": {"calibration_images": count}})
+        images = RepresentativeDataset(how.representative_data.pattern, chosen)
+        return export_tflite_int8(model, config, labels, images, tflite_filepath, how.pixels)
 
     def get_default_quantization_config(self, representative_data: DataLoader) -> QuantizationConfig:
         """int8, calibrated on images of `representative_data`."""

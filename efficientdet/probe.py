@@ -17,11 +17,13 @@ from itertools import cycle
 from pathlib import Path
 
 from efficientdet import config as config_file
+from efficientdet.atomic_file import write_file
 from efficientdet.config import Config
 from efficientdet.errors import ModelError, reason
-from efficientdet.infer import SIGNATURE, TFLiteDetector, read_image
+from efficientdet.image_source import read_image
 from efficientdet.label_map import LabelMap
 from efficientdet.model_contract import saved_model_faults, tflite_faults
+from efficientdet.tflite_detector import SIGNATURE, TFLiteDetector
 
 WARM_UP = 3
 TIMED = 30
@@ -66,9 +68,7 @@ def main(job: str, answer: str) -> None:
     """Reads the one file and writes the other, which appears complete or not at all."""
     _die_with_parent()
     found = probe(Job(**json.loads(Path(job).read_text(encoding="utf-8"))))
-    aside = Path(answer).with_suffix(".partial")
-    aside.write_text(json.dumps(asdict(found)), encoding="utf-8")
-    aside.replace(answer)
+    write_file(answer, json.dumps(asdict(found)))
 
 
 def probe(job: Job) -> Answer:

@@ -70,10 +70,10 @@ class StepProgress:
 class Watched(Generic[T]):
     """Images on their way through a loop, which shows how many are done, how fast, and the time left.
 
-    rate: images per second of all the time since the first was asked for.
+    rate: images per second of all the time since the first was asked for. total: None where nobody knows it.
     """
 
-    def __init__(self, images: Iterable[T], total: int, what: str, console: Console | None = None) -> None:
+    def __init__(self, images: Iterable[T], total: int | None, what: str, console: Console | None = None) -> None:
         self.rate = 0.0
         self._images, self._total, self._what = images, total, what
         self._console = console or Console(stderr=True)
@@ -95,8 +95,9 @@ class Watched(Generic[T]):
                 if not shown and now - logged >= LOG_SECONDS:
                     logged = now
                     pace = (done - 1) / (now - first)
-                    note = f"{pace:.1f} images/s  {(self._total - done) / pace:.0f} s left"
-                    self._console.print(f"{self._what} {done}/{self._total}  {note}", highlight=False)
+                    left = "" if self._total is None else f"  {(self._total - done) / pace:.0f} s left"
+                    of = "" if self._total is None else f"/{self._total}"
+                    self._console.print(f"{self._what} {done}{of}  {pace:.1f} images/s{left}", highlight=False)
 
 
 @contextmanager

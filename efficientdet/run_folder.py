@@ -9,22 +9,25 @@ from typing import IO, Any
 
 import yaml
 
+from efficientdet.atomic_file import write_file
 from efficientdet.config import FILE_NAME as CONFIG_FILE
-from efficientdet.config import Config
+from efficientdet.config import Config, ExportConfig
 from efficientdet.errors import ConfigError
 from efficientdet.label_map import FILE_NAME as LABEL_MAP_FILE
 from efficientdet.label_map import LabelMap
 from efficientdet.lock import lock
 
 EXAMPLES_FILE = "examples.json"
-# Settings that a run may go on with changed: how long it lasts, where it runs, what it notes down.
+WEIGHTS_FILE = "detector.weights.h5"
+"""Of the detector that a run ends with, in its folder."""
+# Settings that a run may go on with changed: how long it lasts, where it runs, what it notes down, what ships.
 CHANGEABLE = {
     f"training.{name}"
     for name in (
         *("epochs", "max_steps", "strategy", "tpu", "gcp_project", "tpu_zone", "accumulate", "steps_per_execution"),
         *("checkpoint_steps", "keep_checkpoints", "eval_epochs", "patience", "result", "preflight", "profile_steps"),
     )
-}
+} | {f"export.{name}" for name in ExportConfig.model_fields}
 
 
 class RunFolder:
@@ -71,9 +74,7 @@ class RunFolder:
             if keep and self.path.exists():
                 _check_same(self.path / name, text, missing_is_fine=not self.begun)
         for name, text in texts.items():
-            aside = self.path / f".partial-{name}"
-            aside.write_text(text, encoding="utf-8")
-            aside.replace(self.path / name)
+            write_file(self.path / name, text)
 
 
 def _check_same(path: Path, text: str, missing_is_fine: bool) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from efficientdet.atomic_file import atomic_file
 from efficientdet.errors import DataError
 from efficientdet.overlaps import Groundtruth, Scene
 
@@ -57,15 +57,15 @@ class ScoredImage:
 
 def write_scored_images(path: str | Path, images: Iterable[ScoredImage]) -> Path:
     """Writes images as lines of JSON, gzip; the file appears complete or not at all. Numbers keep every bit."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own, that no reader takes for a file: a killed writer leaves it, a second one may be at work.
-    aside = path.with_name(f".{path.name}-{uuid4().hex}")
     # No time and no name in it: equal images are equal bytes.
-    with aside.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as file:
+    with (
+        atomic_file(path) as aside,
+        aside.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as file,
+    ):
         for image in images:
             file.write(json.dumps(_to_record(image)).encode() + b"\n")
-    return aside.replace(path)
+    return Path(path)
 
 
 def read_scored_images(place: str | Path) -> Iterator[ScoredImage]:

@@ -1,4 +1,4 @@
-"""SIGTERM as a wish that a loop can look at: what a scheduler sends before it takes a machine away."""
+"""SIGTERM, what a scheduler sends before it takes a machine away, and others as a wish that a loop can look at."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from efficientdet.errors import PreemptedError
 
 
 class Termination:
-    """Context manager within which SIGTERM only sets `asked`.
+    """Context manager within which SIGTERM, or the signals that are named, only set `asked`.
 
-    Outside the main thread, where Python handles no signals, it does nothing.
+    A second SIGINT is Python's KeyboardInterrupt again. Outside the main thread, where Python handles no signals, it
+    does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *signals: signal.Signals) -> None:
         self.asked = False
-        self._before: Any = None
+        self._signals = signals or (signal.SIGTERM,)
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._ask)
+            self._before = {number: signal.signal(number, self._ask) for number in self._signals}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def check(self) -> None:
         """Raises PreemptedError when SIGTERM has come; to be called where everything is saved."""
@@ -37,4 +39,6 @@ class Termination:
             raise PreemptedError("stopped by SIGTERM, everything is saved; the same command goes on")
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
         self.asked = True

@@ -4,55 +4,47 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from efficientdet.anchors import anchors_for, centre_size, join_levels
+from efficientdet.anchors import anchors_for
+from efficientdet.atomic_file import write_file
+from efficientdet.calibrated_network import CalibratedNetwork
 from efficientdet.config import Config
+from efficientdet.data.representative_dataset import RepresentativeDataset
 from efficientdet.label_map import LabelMap
-from efficientdet.model.detector import normalise
-from efficientdet.quantize import convert_float, quantize_int8
+from efficientdet.model.detector import RawOutputs, normalise
+from efficientdet.quantize import convert_float
+from efficientdet.raw_names import by_name
 from efficientdet.tflite_flatbuffer import join_models, unpack_model
-from efficientdet.tflite_metadata import pack_with_metadata
+from efficientdet.tflite_metadata import pack_raw_with_metadata, pack_with_metadata
+from efficientdet.tflite_tail import POSTPROCESS, Options, detection_tail, strongest, tail_options
 
 SIGNATURE = "serving_default"
-_LOGITS, _DELTAS = "class_logits_", "box_deltas_"
-POSTPROCESS = "TFLite_Detection_PostProcess"
-SPARE_CLASSES = 17
-"""Classes that never score, put before the real ones when suppression is per class.
 
-With t > 1 threads the op forgets the class numbered t (tensorflow/tensorflow#56058), without a word; up to
-16 threads that is now a spare one. Their number is taken off the class ids again behind the op.
-"""
-
-Options = dict[str, int | float | bool]
-"""Attributes of the post-processing op."""
+Answer = Callable[[RawOutputs], dict[str, tf.Tensor]]
 
 
 def export_tflite_int8(
-    model: keras.Model, config: Config, label_map: LabelMap, calibration: Iterable[NDArray[np.uint8]], path: str | Path
+    model: keras.Model,
+    config: Config,
+    label_map: LabelMap,
+    calibration: Iterable[ArrayLike],
+    path: str | Path,
+    pixels: Literal["uint8", "float32"] = "uint8",
 ) -> None:
-    """Writes the detector as one int8 TFLite file, which appears complete or not at all.
-
-    Args:
-      model: the network of `build_detector`.
-      config: its config; `nms` becomes attributes of the post-processing (hard suppression; the op knows no other).
-      label_map: its classes.
-      calibration: letterboxed images `[H, W, 3]` uint8 from the training set.
-      path: the .tflite file to write.
-
-    Input: uint8 `[1, H, W, 3]` RGB pixels as they are. Outputs, float32, m = nms.max_detections:
-    detection_boxes `[1, m, 4]` yxyx as fractions of the input, detection_classes `[1, m]` from 0,
-    detection_scores `[1, m]`, num_detections `[1]`; slots beyond the number hold garbage.
-    """
-    _export(model, config, label_map, path, "int8", lambda folder: quantize_int8(folder, SIGNATURE, calibration))
+    """Writes the detector as one int8 TFLite file, see `TFLiteWriter.write_int8`."""
+    with TFLiteWriter(model, config, label_map) as writer:
+        writer.write_int8(path, calibration, pixels)
 
 
 def export_tflite_float(
@@ -62,77 +54,134 @@ def export_tflite_float(
     path: str | Path,
     weights: Literal["float32", "float16", "dynamic"] = "float32",
 ) -> None:
-    """Writes the detector as a TFLite file like that of `export_tflite_int8`, with a float32 input of the same pixels.
+    """Writes the detector as one TFLite file in floats, see `TFLiteWriter.write_float`."""
+    with TFLiteWriter(model, config, label_map) as writer:
+        writer.write_float(path, weights)
 
-    `weights` is how they are stored, see `efficientdet.quantize.convert_float`.
+
+class TFLiteWriter:
+    """Writes TFLite files of one detector, each complete or not at all; a context, whose end removes scratch files.
+
+    Args:
+      model: the network of `build_detector`.
+      config: its config; `nms` becomes attributes of the post-processing (hard suppression; the op knows no other).
+      label_map: its classes.
+
+    Input: `[1, H, W, 3]` RGB pixels 0..255 as they are. Outputs, float32, m = nms.max_detections:
+    detection_boxes `[1, m, 4]` yxyx as fractions of the input, detection_classes `[1, m]` from 0,
+    detection_scores `[1, m]`, num_detections `[1]`; slots beyond the number hold garbage. A `raw` file is one without
+    post-processing: class_logits_i `[1, h, w, a * k]` and box_deltas_i `[1, h, w, a * 4]` of every level i; it also
+    holds `anchors.npy`.
     """
-    _export(model, config, label_map, path, weights, lambda folder: convert_float(folder, SIGNATURE, weights))
 
+    def __init__(self, model: keras.Model, config: Config, label_map: LabelMap) -> None:
+        self._model, self._config, self._label_map = model, config, label_map
+        self._work = ExitStack()
+        self._calibrated: dict[bool, tuple[Iterable[ArrayLike], CalibratedNetwork]] = {}
 
-def _export(
-    model: keras.Model,
-    config: Config,
-    label_map: LabelMap,
-    path: str | Path,
-    numbers: str,
-    convert: Callable[[str], bytes],
-) -> None:
-    """Writes the file; `convert` makes a flatbuffer of the network's SavedModel, and `numbers` is what in."""
-    path = Path(path)
-    options = _options(config, len(label_map))
-    with tempfile.TemporaryDirectory() as work:
-        network = _Network(model, config)
-        tf.saved_model.save(network, work, signatures={SIGNATURE: network.run})
-        joined = join_models(
-            unpack_model(convert(work)),
-            unpack_model(_convert_tail(network.run.structured_outputs, config, len(label_map), options)),
-        )
-    _set_options(joined, options)
-    aside = path.with_name(f".{path.name}")
-    aside.write_bytes(pack_with_metadata(joined, config, label_map, numbers))
-    aside.replace(path)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._work.close()
+
+    def write_int8(
+        self,
+        path: str | Path,
+        calibration: Iterable[ArrayLike],
+        pixels: Literal["uint8", "float32"] = "uint8",
+        raw: bool = False,
+    ) -> None:
+        """The network in int8, but for `export.float_layers`.
+
+        Args:
+          path: the .tflite file to write.
+          calibration: letterboxed images `[H, W, 3]` uint8 from the training set; read once for all files of a kind.
+          pixels: the type of the input.
+          raw: leave the post-processing out, for accelerators that take integers alone; outputs are int8, each with its
+            scale and zero point, and no layer stays float.
+        """
+        network = self.calibrated(calibration, raw)
+        if raw:
+            content = network.quantized(pixels, outputs="int8")
+        else:
+            content = network.quantized(pixels, float_layers=self._config.export.float_layers)
+        numbers = f"int8, calibrated on {network.images} images"
+        if isinstance(calibration, RepresentativeDataset):
+            numbers += f" (sha256 {calibration.sha256[:16]})"
+        self._write(path, content, numbers, raw)
+
+    def calibrated(self, calibration: Iterable[ArrayLike], raw: bool = False) -> CalibratedNetwork:
+        """The network that knows its ranges, alone or up to the strongest anchors; made once for the same images."""
+        if self._calibrated.get(raw, (None,))[0] is not calibration:
+            folder = self._raw_network[0] if raw else self._network[0]
+            self._calibrated[raw] = calibration, CalibratedNetwork(folder, SIGNATURE, calibration)
+        return self._calibrated[raw][1]
+
+    def write_float(
+        self, path: str | Path, weights: Literal["float32", "float16", "dynamic"] = "float32", raw: bool = False
+    ) -> None:
+        """The network in float32, its `weights` stored as `efficientdet.quantize.convert_float` says."""
+        folder = self._raw_network[0] if raw else self._network[0]
+        self._write(path, convert_float(folder, SIGNATURE, weights), weights, raw)
+
+    def _write(self, path: str | Path, network: bytes, numbers: str, raw: bool) -> None:
+        front = unpack_model(network)
+        if raw:
+            anchors = anchors_for(self._config).boxes
+            content = pack_raw_with_metadata(front, self._config, self._label_map, numbers, anchors)
+        else:
+            joined = join_models(front, unpack_model(self._tail))
+            _set_options(joined, tail_options(self._config, len(self._label_map)))
+            content = pack_with_metadata(joined, self._config, self._label_map, numbers)
+        write_file(path, content)
+
+    @cached_property
+    def _network(self) -> tuple[str, dict[str, tf.TensorSpec]]:
+        """The folder of a SavedModel of the network up to the strongest anchors, and its outputs by name."""
+        return self._saved(lambda raw: strongest(raw, self._config, len(self._label_map)))
+
+    @cached_property
+    def _raw_network(self) -> tuple[str, dict[str, tf.TensorSpec]]:
+        """The same of the network alone."""
+        return self._saved(lambda raw: by_name(raw.class_logits, raw.box_deltas))
+
+    def _saved(self, answer: Answer) -> tuple[str, dict[str, tf.TensorSpec]]:
+        folder = self._work.enter_context(tempfile.TemporaryDirectory())
+        network = _Network(self._model, self._config, answer)
+        tf.saved_model.save(network, folder, signatures={SIGNATURE: network.run})
+        return folder, network.run.structured_outputs
+
+    @cached_property
+    def _tail(self) -> bytes:
+        return _convert_tail(self._network[1], self._config, len(self._label_map))
 
 
 class _Network(tf.Module):
-    """The part that runs in integers: raw pixels in, the raw outputs of every level out, by name."""
+    """The part that runs in integers: raw pixels in, what `answer` makes of the raw outputs out, by name."""
 
-    def __init__(self, model: keras.Model, config: Config) -> None:
+    def __init__(self, model: keras.Model, config: Config, answer: Answer) -> None:
         super().__init__()
         # the converter aborts the process when the module does not hold the variables itself
         self.held = [variable.value for variable in model.variables]
 
         def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            raw = model(normalise(images, config), training=False)
-            logits = {f"{_LOGITS}{i}": level for i, level in enumerate(raw.class_logits)}
-            return logits | {f"{_DELTAS}{i}": level for i, level in enumerate(raw.box_deltas)}
+            return answer(model(normalise(images, config), training=False))
 
         images = tf.TensorSpec([1, *config.model.input_size, 3], tf.float32, name="images")
         self.run = tf.function(run, autograph=False).get_concrete_function(images)
 
 
-def _convert_tail(raw: dict[str, tf.TensorSpec], config: Config, num_classes: int, options: Options) -> bytes:
+def _convert_tail(found: dict[str, tf.TensorSpec], config: Config, num_classes: int) -> bytes:
     """The TFLite flatbuffer of what follows the network, all in float32: in int8, weak scores would tie.
 
-    `raw` holds the outputs of `_Network`, which become the inputs.
+    `found` holds the outputs of `strongest`, which become the inputs.
     """
-    height, width = config.model.input_size
-    anchors = centre_size(anchors_for(config).boxes / np.asarray([height, width, height, width], np.float32))
-    spare = int(options["num_classes"]) - num_classes
-    levels = range(len(raw) // 2)
 
-    def tail(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        codes = join_levels([raw[f"{_DELTAS}{i}"] for i in levels], 4)
-        logits = join_levels([raw[f"{_LOGITS}{i}"] for i in levels], num_classes)
-        scores = tf.pad(tf.sigmoid(logits), [[0, 0], [0, 0], [spare, 0]], constant_values=-1.0)
-        boxes, classes, scores, count = _postprocess(options, codes, scores, tf.constant(anchors))
-        return {
-            "detection_boxes": boxes,
-            "detection_classes": classes - spare,
-            "detection_scores": scores,
-            "num_detections": count,
-        }
+    def tail(**found: tf.Tensor) -> dict[str, tf.Tensor]:
+        return detection_tail(found, config, num_classes)
 
-    specs = {name: tf.TensorSpec(value.shape, tf.float32, name=name) for name, value in raw.items()}
+    specs = {name: tf.TensorSpec(value.shape, value.dtype, name=name) for name, value in found.items()}
     module = tf.Module()
     module.tail = tf.function(tail, autograph=False)
     with tempfile.TemporaryDirectory() as work:
@@ -140,47 +189,6 @@ def _convert_tail(raw: dict[str, tf.TensorSpec], config: Config, num_classes: in
         converter = tf.lite.TFLiteConverter.from_saved_model(work, signature_keys=[SIGNATURE])
         converter.allow_custom_ops = True
         return bytes(converter.convert())
-
-
-def _options(config: Config, num_classes: int) -> Options:
-    nms = config.nms
-    return {
-        "max_detections": nms.max_detections,
-        "max_classes_per_detection": 1,
-        "detections_per_class": nms.max_detections,
-        "use_regular_nms": nms.per_class,
-        "nms_score_threshold": nms.score_threshold,
-        "nms_iou_threshold": nms.iou_threshold,
-        "num_classes": num_classes + (SPARE_CLASSES if nms.per_class else 0),
-        "x_scale": 1.0,
-        "y_scale": 1.0,
-        "h_scale": 1.0,
-        "w_scale": 1.0,
-    }
-
-
-def _postprocess(options: Options, codes: tf.Tensor, scores: tf.Tensor, anchors: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """The call that the converter replaces by the post-processing op; outside TFLite it answers zeros.
-
-    It takes box codes `[1, A, 4]` (ty, tx, th, tw), scores `[1, A, k]` and anchors `[A, 4]` (centre y,
-    centre x, height, width as fractions of the input) and gives boxes, classes, scores and count.
-    """
-    text = " ".join(f'attr {{ key: "{key}" value {{ {_attribute(value)} }} }}' for key, value in options.items())
-    slots = (1, int(options["max_detections"]))
-
-    @tf.function(experimental_implements=f'name: "{POSTPROCESS}" {text}', autograph=False)
-    def op(codes: tf.Tensor, scores: tf.Tensor, anchors: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        zero = 0 * (tf.reduce_sum(codes) + tf.reduce_sum(scores) + tf.reduce_sum(anchors))
-        return tf.zeros((*slots, 4)) + zero, tf.zeros(slots) + zero, tf.zeros(slots) + zero, tf.zeros(1) + zero
-
-    return op(codes, scores, anchors)
-
-
-def _attribute(value: int | float | bool) -> str:
-    """An AttrValue in protobuf's text format."""
-    if isinstance(value, bool):
-        return f"b: {str(value).lower()}"
-    return f"i: {value}" if isinstance(value, int) else f"f: {value}"
 
 
 def _set_options(model: schema.ModelT, options: Options) -> None:

@@ -12,7 +12,8 @@ from flatbuffers.encode import Get
 from flatbuffers.table import Table
 
 from efficientdet.errors import ModelError
-from efficientdet.tflite_metadata import LABELS_FILE, METADATA_NAME
+from efficientdet.tflite_metadata import METADATA_NAME
+from efficientdet.tflite_metadata_tables import LABELS_FILE
 
 IDENTIFIER = b"M001"
 

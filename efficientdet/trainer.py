@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -17,6 +16,7 @@ from efficientdet.model.losses import detection_loss, l2
 from efficientdet.model.variable_names import AVERAGE
 from efficientdet.norms import freeze_norms, set_up_norms
 from efficientdet.optimizer import build_optimizer, clipped, learning_rate, loss_scale
+from efficientdet.precision import layers_in
 from efficientdet.weight_average import WeightAverage
 
 Losses = dict[str, tf.Tensor]
@@ -53,7 +53,7 @@ class Trainer:
         self.replicas = self.strategy.num_replicas_in_sync
         self.share = config.training.batch_size // self.replicas
         with self.strategy.scope():
-            with _precision(config.training.precision):
+            with layers_in(config.training.precision):
                 self.model = build_detector(config, num_classes)
             self.variables = unfrozen(self.model, config.training.freeze)
             rate = learning_rate(config, steps)
@@ -237,14 +237,3 @@ def _in_parts(tensors: Any, parts: int, size: int) -> Any:
     The parts are interleaved, so that those of all replicas together are the same however many replicas there are.
     """
     return tf.nest.map_structure(lambda t: tf.reshape(t, [size, parts, *t.shape[1:]]), tensors)
-
-
-@contextmanager
-def _precision(name: str) -> Iterator[None]:
-    """Layers built within compute in float32, or in 16 bits with weights in float32."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name if name == "float32" else f"mixed_{name}")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

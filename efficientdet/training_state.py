@@ -12,6 +12,7 @@ from typing import IO
 
 import tensorflow as tf
 
+from efficientdet.atomic_file import write_file
 from efficientdet.errors import ConfigError, ModelError, reason
 from efficientdet.lock import lock
 
@@ -185,6 +186,4 @@ class StateFolder:
         if not self._writes:
             return
         lines = [json.dumps({"step": step, **scores}) for step, scores in sorted(self.scores.items())]
-        aside = self.folder / f".partial-{SCORES_FILE}"
-        aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        aside.replace(self.folder / SCORES_FILE)
+        write_file(self.folder / SCORES_FILE, "".join(f"{line}\n" for line in lines))

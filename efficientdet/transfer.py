@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from efficientdet.architectures import ARCHITECTURES
 from efficientdet.checkpoint import WEIGHTS_FILE, load_detector
 from efficientdet.errors import ModelError
-from efficientdet.model.detector import reference_name
+from efficientdet.model.detector import reference_name, reference_path
 from efficientdet.model.variable_names import attribute_paths
 from efficientdet.model.weights_file import read_weights
 
@@ -131,9 +131,9 @@ def _read(path: str | Path) -> tuple[Weights, Sequence[str] | None]:
 
 
 def _under_names(weights: Weights, names: Collection[str]) -> Weights:
-    """Variables known by their attribute path only, under the names that the detector has for these paths."""
+    """Variables known by their attribute path only, or as our SavedModels have them, under the detector's names."""
     by_path = {path: name for name, path in attribute_paths(names).items() if name not in weights}
-    return {by_path.get(name, name): value for name, value in weights.items()}
+    return {by_path.get(name, reference_path(name)): value for name, value in weights.items()}
 
 
 def _compare_heads(

@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from efficientdet.anchor_suggestion import box_shapes, ratios_text, suggest_anchors
+from efficientdet.atomic_file import write_json
 from efficientdet.config import Config
 from efficientdet.config.model import AspectRatio
 from efficientdet.data.survey import survey
@@ -182,10 +183,7 @@ def _read(folder: Path) -> Outcome | None:
 
 def _write(folder: Path, outcome: Outcome) -> Outcome:
     """Keeps what came of a trial, instead of its checkpoints."""
-    aside = folder / f".partial-{OUTCOME_FILE}"
-    folder.mkdir(parents=True, exist_ok=True)
-    aside.write_text(json.dumps(outcome, indent=1) + "\n", encoding="utf-8")
-    aside.replace(folder / OUTCOME_FILE)
+    write_json(folder / OUTCOME_FILE, outcome)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return outcome
 

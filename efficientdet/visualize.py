@@ -22,6 +22,7 @@ def draw(
     names: Sequence[str],
     scores: NDArray[np.floating] | None = None,
     classes: NDArray[np.integer] | None = None,
+    line_thickness: int | None = None,
 ) -> Image.Image:
     """A copy of `image` with one labelled box per detection, the strongest on top.
 
@@ -31,12 +32,13 @@ def draw(
       names: n class names.
       scores: `[n]` 0..1, shown as a percentage; none for groundtruth.
       classes: `[n]` class ids that choose the colours; without them a colour follows from the name.
+      line_thickness: of the boxes in pixels; without it one that suits the size of the image.
     """
     picture = Image.fromarray(image).convert("RGB")
     pen = ImageDraw.Draw(picture)
     short = min(picture.size)
     font = ImageFont.load_default(size=max(10, short // 32))
-    width = max(1, round(short / 240))
+    width = line_thickness or max(1, round(short / 240))
     for i in reversed(range(len(boxes))):
         key = int(classes[i]) if classes is not None else zlib.crc32(names[i].encode())
         text = names[i] if scores is None else f"{names[i]} {scores[i]:.0%}"

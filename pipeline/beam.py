@@ -113,7 +113,7 @@ def check_arguments(config: BeamConfig) -> None:
     """Raises ConfigError for arguments that Beam would drop with a warning, or whose values it cannot read."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    import components.example_gen.shard_job  # noqa: F401 - its arguments
+    import components.shard_job  # noqa: F401 - its arguments
 
     args = [f"--runner={config.runner}", *config.args]
     said = io.StringIO()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
+from pipeline.cli_infer import infer
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -29,6 +30,9 @@ set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALU
 def main() -> None:
     """From annotated images to a blessed, registered detector."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+main.add_command(infer)
 
 
 @main.command()

@@ -19,6 +19,9 @@ from efficientdet.settings import Settings
 from efficientdet.validation import Validation
 from pipeline.beam import BeamConfig
 
+JUDGED = ("saved_model", "tflite_int8")
+"""The formats that every bundle has."""
+
 
 def _checked(check: Callable[[str], object]) -> Callable[[str], str]:
     """A field validator of the registry's own rule."""
@@ -169,6 +172,19 @@ class PipelineConfig(Settings):
                 self.tuning.check(self.detector)
         except ConfigError as error:
             raise ValueError(f"tuning: {str(error).removeprefix('override: ')}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _judgeable(self) -> PipelineConfig:
+        export = self.detector.export
+        for name in JUDGED:
+            if name not in export.formats:
+                raise ValueError(f"detector.export.formats has no {name}, which the pipeline judges; add it")
+        if export.pre_mode is None or export.post_mode in (None, "tflite"):
+            raise ValueError(
+                "detector.export.pre_mode and post_mode: the pipeline judges a SavedModel that finds objects in "
+                "pictures; leave them out, and write others with `efficientdet export`"
+            )
         return self
 
     @model_validator(mode="after")

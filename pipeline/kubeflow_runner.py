@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -32,9 +33,9 @@ def compile_pipeline(config: PipelineConfig, engine: Engine, output: str | Path)
     _declare_resources(pipeline.components, config.cluster.resources)
     output.parent.mkdir(parents=True, exist_ok=True)
     runner_config = KubeflowV2DagRunnerConfig(default_image=config.cluster.image, use_pipeline_spec_2_1=True)
-    aside = output.with_name(f".partial-{output.name}")
-    KubeflowV2DagRunner(runner_config, output_dir=str(output.parent), output_filename=aside.name).run(pipeline)
-    aside.replace(output)
+    with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as aside:  # it judges by the suffix
+        KubeflowV2DagRunner(runner_config, output_dir=aside, output_filename=output.name).run(pipeline)
+        (Path(aside) / output.name).replace(output)
 
 
 def _declare_resources(nodes: list[BaseComponent], resources: dict[str, ResourceConfig]) -> None:

@@ -19,6 +19,7 @@ from components.pusher import Pusher
 from components.statistics_gen import StatisticsGen
 from components.trainer import detector_trainer
 from components.tuner import detector_tuner
+from efficientdet.config import Config, ExportConfig
 from pipeline.config import PipelineConfig, SourceConfig
 from pipeline.fingerprint import code_fingerprint, settings_fingerprint, weights_fingerprint
 
@@ -37,10 +38,15 @@ def _untuned_inputs(config: PipelineConfig, data: str) -> str:
     return settings_fingerprint(
         data=data,
         source=config.source.to_dict() | {"path": ""},
-        detector=config.detector.to_dict(),
+        detector=_trained(config.detector).to_dict(),
         weights=weights_fingerprint(config.detector.model),
         code=code_fingerprint(),
     )
+
+
+def _trained(detector: Config) -> Config:
+    """The settings of a training: what is exported of it may change without another one."""
+    return detector.override({"export": ExportConfig().to_dict()})
 
 
 def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str, lost: str = "") -> Pipeline:
@@ -62,7 +68,9 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
     for node in training:
         node.add_upstream_node(validator)  # it gives them no artifact, but data that are refused are not trained on
     trainer = training[-1]
-    exporter = Exporter(model=trainer.outputs["model"], examples=examples, fingerprint=code)
+    exporter = Exporter(
+        model=trainer.outputs["model"], examples=examples, fingerprint=code, export=config.detector.export
+    )
     bundle = exporter.outputs["exported_model"]
     registry = config.registry.to_dict()
     evaluator = Evaluator(
@@ -72,6 +80,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         bounds=config.blessing,
         registry=registry,
         baseline=baseline,
+        timeout_s=config.infra.timeout_s,
         fingerprint=code,
     )
     infra_validator = InfraValidator(
@@ -153,8 +162,9 @@ def train_detector(
     """The Trainer, and before it the Tuner if the config asks for trials."""
     untuned, inputs = _untuned_inputs(config, data), training_inputs(config, data)
     place = f"{root}/checkpoints/{untuned}"
+    detector = _trained(config.detector)
     if not config.tuning.trials:
-        return [detector_trainer(examples, schema, config.detector, place, inputs)]
-    tuner = detector_tuner(examples, schema, config.detector, config.tuning, f"{root}/trials/{untuned}", untuned)
+        return [detector_trainer(examples, schema, detector, place, inputs)]
+    tuner = detector_tuner(examples, schema, detector, config.tuning, f"{root}/trials/{untuned}", untuned)
     best = tuner.outputs["best_hyperparameters"]
-    return [tuner, detector_trainer(examples, schema, config.detector, place, inputs, best)]
+    return [tuner, detector_trainer(examples, schema, detector, place, inputs, best)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
+from efficientdet.atomic_file import write_json
 from efficientdet.blessing import BLESSED, FILE_NAME, INCONCLUSIVE, NOT_BLESSED
 from efficientdet.infra_blessing import FILE_NAME as INFRA_FILE
 from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE
@@ -65,11 +65,7 @@ def never_started(failure: str) -> dict[str, Any]:
 
 def write(summary: dict[str, Any], path: str | Path) -> None:
     """Writes the summary as JSON, complete or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    aside.replace(path)
+    write_json(path, summary)
 
 
 def _outcome(blessing: dict[str, Any], pushed: dict[str, Any] | None) -> str:

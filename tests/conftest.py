@@ -24,6 +24,7 @@ def no_leftover_networks() -> Iterator[None]:
     if "keras" in sys.modules:
         sys.modules["keras"].utils.clear_session()
         gc.collect()
+        gc.freeze()  # what is left stays, TensorFlow's modules above all: no later collection goes through it again
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,9 @@ from tfx.utils import json_utils
 
 from components.evaluator.executor import Executor
 from efficientdet.blessing import Bounds
+from efficientdet.infra_blessing import Infra
+
+TIMEOUT_S = Infra().timeout_s
 
 
 class DetectionEvaluatorSpec(EvaluatorSpec):
@@ -24,6 +27,7 @@ class DetectionEvaluatorSpec(EvaluatorSpec):
         "bounds": ExecutionParameter(type=str),
         "registry": ExecutionParameter(type=str),
         "baseline": ExecutionParameter(type=str),
+        "timeout_s": ExecutionParameter(type=float),
         "fingerprint": ExecutionParameter(type=str),
     }
 
@@ -47,6 +51,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         registry: Mapping[str, Any] | None = None,
         baseline: str | None = None,
         split: str = "eval",
+        timeout_s: float = TIMEOUT_S,
         fingerprint: str = "",
     ) -> None:
         """The node of a pipeline.
@@ -60,6 +65,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
           baseline: registry version to compare with, `@alias` to look it up when scoring, empty for none;
             it is fetched only when `max_champion_drop` is set.
           split: the split to score.
+          timeout_s: seconds that a file may take on its own, before anything is scored; see `try_out`.
           fingerprint: hash of the code; TFX's own cache key knows only inputs and parameters.
         """
         if not isinstance(bounds, Bounds):
@@ -71,6 +77,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
             bounds=json.dumps(bounds.to_dict()),
             registry=json.dumps(dict(registry or {})),
             baseline=baseline or "",
+            timeout_s=float(timeout_s),
             fingerprint=fingerprint,
             example_splits=json_utils.dumps([split]),
             fairness_indicator_thresholds=json_utils.dumps(None),

@@ -23,8 +23,8 @@ from efficientdet.bundle import MANIFEST_FILE, variants, verify_manifest
 from efficientdet.data.input_pipeline import decode_image
 from efficientdet.detections import Detections
 from efficientdet.errors import ModelError
-from efficientdet.infer import TFLiteDetector
 from efficientdet.scored_image import Found
+from efficientdet.tflite_detector import TFLiteDetector
 
 BATCH = 8
 """Images that pass the SavedModel together. Always as many: the last bit of a result may depend on their number."""

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from components.evaluator.champion import ChampionBundle
 from components.evaluator.eval_config import BASELINE, CANDIDATE
-from components.evaluator.metrics import IMAGES, PER_CLASS
+from components.evaluator.metrics import IMAGES
 from components.evaluator.record import SCORED_FOLDER, read_unscored
 from components.evaluator.results import Slice, read_metrics, read_slices
-from efficientdet.blessing import Champion, Evidence, Metrics, champion_drops
+from efficientdet.blessing import CLASS_METRICS, Champion, Evidence, Metrics, champion_drops
 from efficientdet.bootstrap import Interval
-from efficientdet.bundle import variants
+from efficientdet.bundle import unjudged, variants
 from efficientdet.coco_metric import COCO_METRICS
 from efficientdet.label_map import LabelMap
 from efficientdet.scored_image import read_scored_images
@@ -72,6 +72,7 @@ def gather(
         missing_classes=tuple(name for name, numbers in per_class["float"].items() if numbers["AP"] is None),
         runtimes=runtimes,
         champion=_champion(champion, drops, identity) if champion else None,
+        unjudged=unjudged(bundle),
     )
     return Findings(evidence, identity, theirs)
 
@@ -87,7 +88,9 @@ def _overall(found: Found, files: Iterable[str]) -> Metrics:
 
 def _per_class(variant: str, found: Found, label_map: LabelMap) -> Metrics:
     """The numbers of each class by its name."""
-    return {label.name: {name: found[f"{variant}/{name}"].get(label.id) for name in PER_CLASS} for label in label_map}
+    return {
+        label.name: {name: found[f"{variant}/{name}"].get(label.id) for name in CLASS_METRICS} for label in label_map
+    }
 
 
 def _name(where: Slice) -> str:

@@ -22,15 +22,18 @@ from components.evaluator.eval_config import BASELINE, eval_config
 from components.evaluator.evidence import Findings, gather
 from components.evaluator.publication import publish
 from components.evaluator.record import record_into
-from components.evaluator.runtimes import runtimes
 from components.evaluator.thresholds import kept, set_thresholds, slicing
+from components.evaluator.trial import Trial, try_out
+from efficientdet import config as config_file
+from efficientdet.atomic_file import write_json
 from efficientdet.blessing import Blessing, Bounds, judge
-from efficientdet.bundle import variants, verify_manifest
+from efficientdet.bundle import SAVED_MODEL_FOLDER, variants, verify_manifest
+from efficientdet.config import Config
 from efficientdet.data import ledger
 from efficientdet.data.input_pipeline import count_records
 from efficientdet.errors import DataError, ModelError
-from efficientdet.infer import read_packed
 from efficientdet.label_map import LabelMap
+from efficientdet.tflite_detector import read_packed
 
 METRICS_FILE = "metrics.json"
 
@@ -70,11 +73,15 @@ class Executor(stock.Executor):
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         """Judges `model` on the split of `examples`; see `Evaluator` for the parameters.
 
-        Raises ModelError when a bundle is damaged or has another label map than the examples, and
-        DataError when the split is empty.
+        A bundle with a file that does not run is not scored, and not blessed. Raises ModelError when one is damaged or
+        has another label map than the examples, and DataError when the split is empty.
         """
         case = Case.open(input_dict, exec_properties)
         evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        trial = try_out(case.bundle, case.bounds, case.pattern, exec_properties["timeout_s"])
+        if trial.failures:
+            _conclude(case, _refused(case, trial), output_dict, None)
+            return
         with TemporaryDirectory() as folder:
             champion = None
             if case.bounds.max_champion_drop is not None:
@@ -93,19 +100,31 @@ class Executor(stock.Executor):
                     super().Do(input_dict, output_dict, {**exec_properties, **analysis})
             finally:
                 release_detectors()
-        measured = runtimes(case.bundle, case.bounds, case.pattern)
-        confidence = case.bounds.confidence
-        found = gather(evaluation, case.bundle, case.label_map, case.total, champion, compared, confidence, measured)
+        found = gather(
+            evaluation,
+            case.bundle,
+            case.label_map,
+            case.total,
+            champion,
+            compared,
+            case.bounds.confidence,
+            trial.runtimes,
+        )
         record = _record(case, found, champion.version.version if champion and compared else "")
         if kept(record.rules, bool(_changes(case, compared))) != tfma.load_validation_result(evaluation).validation_ok:
             raise AssertionError(f"{evaluation}: our rules say {record.outcome}, TFMA's thresholds the opposite")
-        publish(evaluation, case.examples, case.pattern, case.label_map, record)
-        _write(record, output_dict, champion if compared else None)
+        _conclude(case, record, output_dict, champion if compared else None)
 
 
 def check_bundle(folder: Path, label_map: LabelMap) -> None:
-    """Raises ModelError unless the bundle is whole and both it and each of its TFLites have this label map."""
+    """Raises ModelError unless the bundle is whole, its SavedModel finds objects, and all have this label map."""
     verify_manifest(folder)
+    whole = Config.load(folder / config_file.FILE_NAME).export.finds_objects
+    if not whole or not (folder / SAVED_MODEL_FOLDER / "saved_model.pb").is_file():
+        raise ModelError(
+            f"{folder}: ships no SavedModel that finds objects in pictures, against which its other files are held; "
+            "export it with saved_model among export.formats, and export.pre_mode and post_mode as they are by default"
+        )
     packed = {path: read_packed(path)[1] for path in variants(folder).values() if path.is_file()}
     for where, found in {folder: LabelMap.load(folder), **packed}.items():
         if found.hash != label_map.hash:
@@ -162,21 +181,32 @@ def _record(case: Case, found: Findings, champion: str) -> Blessing:
     )
 
 
+def _refused(case: Case, trial: Trial) -> Blessing:
+    """The record of a bundle that could not be scored."""
+    return Blessing(
+        rules=trial.rules,
+        split=case.split,
+        images_scored=0,
+        images_total=case.total,
+        metrics={},
+        runtimes=trial.runtimes,
+    )
+
+
 def _model(folder: Path) -> Artifact:
     model = standard_artifacts.Model()
     model.uri = str(folder)
     return model
 
 
-def _write(record: Blessing, output_dict: Artifacts, champion: ChampionBundle | None) -> None:
-    """Leaves the record in both artifacts, and the champion's name in place of the folder it was fetched to."""
+def _conclude(case: Case, record: Blessing, output_dict: Artifacts, champion: ChampionBundle | None) -> None:
+    """Leaves the record in both artifacts, the report, and the champion's name for the folder it was fetched to."""
     evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+    publish(evaluation, case.examples, case.pattern, case.label_map, record)
     blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
     for folder in (evaluation, blessing.uri):
         record.write(folder)
-    aside = Path(evaluation) / f".{METRICS_FILE}"
-    aside.write_text(json.dumps({**record.metrics, "per_class": record.per_class}, indent=1) + "\n", encoding="utf-8")
-    aside.replace(aside.with_name(METRICS_FILE))
+    write_json(Path(evaluation) / METRICS_FILE, {**record.metrics, "per_class": record.per_class})
     _bless(record, blessing)
     if champion:
         blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, str(champion.version))

@@ -11,11 +11,11 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
 
 from components.evaluator.extractor import SCORED_IMAGE_KEY
-from efficientdet.coco_metric import COCO_METRICS, CocoAccumulator, ImageMatches, match_image
+from efficientdet.blessing import CLASS_METRICS
+from efficientdet.coco_metric import CocoAccumulator, ImageMatches, match_image
 from efficientdet.scored_image import Found, ScoredImage
 
 IMAGES = "images"
-PER_CLASS = tuple(name for name in COCO_METRICS if name not in ("AR1", "AR10"))
 
 Accumulators = dict[str, CocoAccumulator]
 
@@ -107,7 +107,7 @@ class _Combine(beam.CombineFn):
             scores = accumulator.compute()
             values |= self._values(variant, {**scores.metrics, IMAGES: scores.images})
             for class_id, metrics in scores.per_class.items():
-                values |= self._values(variant, {name: metrics[name] for name in PER_CLASS}, class_id)
+                values |= self._values(variant, {name: metrics[name] for name in CLASS_METRICS}, class_id)
         return values | self._drops(values)
 
     def _values(

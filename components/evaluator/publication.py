@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from components.evaluator.record import SCORED_FOLDER
+from efficientdet.atomic_file import write_json
 from efficientdet.best_threshold import FILE_NAME as THRESHOLDS_FILE
 from efficientdet.blessing import Blessing
 from efficientdet.data import ledger
@@ -42,6 +42,4 @@ def publish(evaluation: str, examples: str, pattern: str, label_map: LabelMap, r
         for variant, best in thresholds.items()
         if variant in record.metrics
     }
-    aside = Path(evaluation) / f".{THRESHOLDS_FILE}"
-    aside.write_text(json.dumps(named, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(aside.with_name(THRESHOLDS_FILE))
+    write_json(Path(evaluation) / THRESHOLDS_FILE, named)

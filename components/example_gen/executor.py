@@ -26,9 +26,9 @@ from tfx.types.standard_component_specs import (
 from tfx.utils import proto_utils
 
 from components.example_gen.entry_file import write_entries, write_index
-from components.example_gen.shard_job import write_shards
 from components.example_gen.source import Source
 from components.example_gen.write_shard import ASIDE, Division, Shard, SplitWork, WriteShard, read_ledgers
+from components.shard_job import write_shards
 from efficientdet.data import ledger as ledger_file
 from efficientdet.data.ledger import Ledger
 from efficientdet.errors import DataError

@@ -7,7 +7,7 @@ import os
 import uuid
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -70,6 +70,9 @@ class Shard:
     count: int
     places: range
 
+    def __str__(self) -> str:
+        return f"{self.split}-{self.name}"
+
     @property
     def name(self) -> str:
         """As Beam names the files of a sink."""
@@ -108,7 +111,7 @@ class WriteShard(beam.DoFn):
     def __init__(self, uri: str, splits: Mapping[str, SplitWork], label_map: LabelMap) -> None:
         self.uri, self._splits, self._label_map = uri, splits, label_map
 
-    def missing(self, shards: Iterable[Shard]) -> list[Shard]:
+    def missing(self, shards: Sequence[Shard]) -> list[Shard]:
         """Those that are not written yet."""
         written = set(fileio.listdir(f"{self.uri}/{ASIDE}"))
         return [shard for shard in shards if shard.ledger not in written]
@@ -131,7 +134,7 @@ class WriteShard(beam.DoFn):
                 files.text(f"{CHANGES_FOLDER}/{shard.split}-{shard.name}.jsonl").write("".join(changes))
             ledger = {target: ledgers[target].to_dict() for target in targets}
             files.text(f"{ASIDE}/{shard.ledger}").write(json.dumps(ledger))
-        yield f"{shard.split}-{shard.name}"
+        yield str(shard)
 
 
 class Files:

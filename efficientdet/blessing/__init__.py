@@ -2,13 +2,14 @@
 
 from efficientdet.blessing.bounds import Bounds
 from efficientdet.blessing.champion_drops import champion_drops
-from efficientdet.blessing.evidence import Champion, Evidence, Metrics
+from efficientdet.blessing.evidence import CLASS_METRICS, Champion, Evidence, Metrics
 from efficientdet.blessing.judge import judge
 from efficientdet.blessing.record import BLESSED, FILE_NAME, INCONCLUSIVE, NOT_BLESSED, Blessing, Override
 from efficientdet.blessing.rule import Rule
 
 __all__ = [
     "BLESSED",
+    "CLASS_METRICS",
     "FILE_NAME",
     "INCONCLUSIVE",
     "NOT_BLESSED",

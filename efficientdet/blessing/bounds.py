@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from efficientdet.blessing.evidence import CLASS_METRICS
 from efficientdet.coco_metric import COCO_METRICS
 from efficientdet.settings import Settings
 
@@ -32,6 +33,16 @@ def _known_numbers(values: Any) -> Any:
             hint = f"did you mean {' or '.join(near)}" if near else f"there are {', '.join(COCO_METRICS)}"
             raise ValueError(f"{name!r} is no number of COCO, alone or after a file's name as in int8/AP; {hint}?")
         _no_switch(name, value)
+    return values
+
+
+def _class_numbers(values: Any) -> Any:
+    """Refuses a number that classes do not have, as no floor of it can be kept."""
+    for name in values if isinstance(values, Mapping) else ():
+        if str(name).rpartition("/")[2] in {*COCO_METRICS} - {*CLASS_METRICS}:
+            raise ValueError(
+                f"{name!r} is not measured per class; set floors of it, or take {', '.join(CLASS_METRICS)}"
+            )
     return values
 
 
@@ -70,6 +81,7 @@ def _no_switch(name: Any, value: Any) -> None:
 Share = Annotated[float, Field(ge=0, le=1)]
 Floors = Annotated[dict[str, Share], BeforeValidator(_known_numbers)]
 """The least value by number: `AP` of every file that ships, `int8/AP` of one."""
+ClassFloors = Annotated[Floors, BeforeValidator(_class_numbers)]
 Drops = Annotated[dict[str, Share], BeforeValidator(_tflite_numbers)]
 Ceilings = Annotated[dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_numbers_by_variant)]
 """The greatest value by variant; a number alone is for every file that ships."""
@@ -82,7 +94,7 @@ class Bounds(Settings):
     """
 
     floors: Floors = Field(default_factory=dict, description="Least numbers, as {AP: 0.4, int8/AP50: 0.6}.")
-    class_floors: dict[str, Floors] = Field(
+    class_floors: dict[str, ClassFloors] = Field(
         default_factory=dict, description="Least numbers by class, as {pedestrian: {AP: 0.5}}."
     )
     slice_floors: Annotated[dict[str, Floors], BeforeValidator(_slice_names)] = Field(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from efficientdet.bootstrap import Interval
+from efficientdet.coco_metric import COCO_METRICS
 
 Numbers = Mapping[str, float | None]
 Metrics = Mapping[str, Numbers]
 """COCO's numbers per variant, as `{"float": {"AP": 0.41, ...}, "int8": {...}}`; None where there is none."""
+CLASS_METRICS = tuple(name for name in COCO_METRICS if name not in ("AR1", "AR10"))
+"""Those that are measured of each class too."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Evidence:
     metrics: overall. images: by variant how many of the split's `total` were scored. unscored: why others were not, by
     image id. per_class: by variant and class name. slices: by slice (`feature=value`) and variant. missing_classes:
     those without groundtruth in the split. runtimes: by variant `latency_ms` and `bytes`. champion: None for none.
+    unjudged: what ships besides, and is not scored.
     """
 
     metrics: Metrics
@@ -45,3 +49,4 @@ class Evidence:
     missing_classes: tuple[str, ...] = ()
     runtimes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     champion: Champion | None = None
+    unjudged: Sequence[str] = ()

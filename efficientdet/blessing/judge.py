@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from efficientdet.blessing.bounds import ALL, FLOAT, Bounds, Floors, ceiling_of, floors_of
 from efficientdet.blessing.evidence import Champion, Evidence, Numbers
@@ -20,6 +19,7 @@ def judge(bounds: Bounds, evidence: Evidence) -> tuple[Rule, ...]:
         *(_all_images(variant, evidence) for variant in evidence.metrics),
         *_no_bounds(bounds),
         *_unknown_files(bounds, evidence),
+        *_unjudged_files(evidence),
         *_overall(bounds, evidence),
         *_classes(bounds, evidence),
         *_slices(bounds, evidence),
@@ -56,6 +56,12 @@ def _unknown_files(bounds: Bounds, evidence: Evidence) -> Iterator[Rule]:
     if {*bounds.max_tflite_drop, *bounds.max_tflite_class_drop} >= {ALL} and set(evidence.metrics) <= {FLOAT}:
         sentence = "the bundle ships no TFLite file, but blessing bounds what every one of them may lose"
         yield Rule("files.tflite", None, None, "FAILED", sentence)
+
+
+def _unjudged_files(evidence: Evidence) -> Iterator[Rule]:
+    for name in evidence.unjudged:
+        sentence = f"{name} ships too, but is neither scored nor run here; it comes from the network of the SavedModel"
+        yield Rule(f"files.{name}", None, None, "SKIPPED", sentence)
 
 
 def _overall(bounds: Bounds, evidence: Evidence) -> Iterator[Rule]:
@@ -181,10 +187,7 @@ def _change(variant: str, champion: Champion, ceiling: float, confidence: float)
     if drop is None:
         return no_value(name, what, ceiling)
     said = f"; over other images like these it may be {drop.low:.4f} to {drop.high:.4f} ({confidence:.0%} interval)"
-    rule = replace(at_most(name, what, drop.difference, ceiling, said), interval=(drop.low, drop.high))
-    if max(drop.difference, drop.high) <= ceiling or min(drop.difference, drop.low) > ceiling:
-        return rule
-    return replace(rule, outcome="INCONCLUSIVE", sentence=f"{rule.sentence}: these images cannot tell")
+    return at_most(name, what, drop.difference, ceiling, said, (drop.low, drop.high))
 
 
 def _minus(a: float | None, b: float | None) -> float | None:

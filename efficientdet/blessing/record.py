@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from efficientdet.atomic_file import write_file
 from efficientdet.blessing.evidence import Metrics
-from efficientdet.blessing.rule import Rule
+from efficientdet.blessing.rule import Rule, possible
 from efficientdet.errors import DataError
 
 FILE_NAME = "blessing.json"
@@ -112,11 +113,7 @@ class Blessing:
 
     def write(self, folder: str | Path) -> Path:
         """Writes `blessing.json` into `folder`, complete or not at all, and returns its path."""
-        path = Path(folder) / FILE_NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{FILE_NAME}")
-        aside.write_text(self.to_json(), encoding="utf-8")
-        return aside.replace(path)
+        return write_file(Path(folder) / FILE_NAME, self.to_json())
 
     @classmethod
     def load(cls, folder: str | Path) -> Blessing:
@@ -126,10 +123,16 @@ class Blessing:
             values = json.loads(path.read_text(encoding="utf-8"))
             said = {key: values.pop(key) for key in ("outcome", "blessed", "images")}
             blessing = _RECORD.validate_json(json.dumps(values))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{path}: is not a blessing of the Evaluator ({_problem(error)}); evaluate the model again"
             ) from error
+        for rule in blessing.rules:
+            if rule.outcome not in possible(rule):
+                raise DataError(
+                    f"{path}: says {rule.outcome} of the rule {rule.rule}, but its value {rule.value} and bound"
+                    f" {rule.bound} say {' or '.join(possible(rule))}; evaluate the model again"
+                )
         if wrong := [key for key, value in blessing._derived.items() if said[key] != value]:
             raise DataError(
                 f"{path}: says {wrong[0]} {said[wrong[0]]}, but its rules say {blessing._derived[wrong[0]]};"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 Outcome = Literal["PASSED", "FAILED", "INCONCLUSIVE", "SKIPPED"]
+Interval = tuple[float, float]
+
+_FLOORS = ("floors", "class_floors", "slice_floors")
+_CEILINGS = ("max_tflite_drop", "max_tflite_class_drop", "max_champion_drop", "max_latency_ms", "max_megabytes")
+_KINDS = {"runs", "images", "files", *_FLOORS, *_CEILINGS}
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -24,7 +29,7 @@ class Rule:
     bound: float | None
     outcome: Outcome
     sentence: str
-    interval: tuple[float, float] | None = None
+    interval: Interval | None = None
 
 
 def at_least(name: str, what: str, value: float | None, floor: float) -> Rule:
@@ -36,13 +41,18 @@ def at_least(name: str, what: str, value: float | None, floor: float) -> Rule:
     return Rule(name, value, floor, "PASSED" if kept else "FAILED", said)
 
 
-def at_most(name: str, what: str, value: float | None, ceiling: float, detail: str = "") -> Rule:
-    """A value that must not pass its ceiling; `detail` ends the sentence."""
+def at_most(
+    name: str, what: str, value: float | None, ceiling: float, detail: str = "", interval: Interval | None = None
+) -> Rule:
+    """A value that must not pass its ceiling, nor may its interval; `detail` ends the sentence."""
     if value is None:
         return no_value(name, what, ceiling)
-    kept = value <= ceiling
-    said = f"{what} is {shown(value, ceiling)}, {'not ' if kept else ''}above its ceiling {ceiling:g}{detail}"
-    return Rule(name, value, ceiling, "PASSED" if kept else "FAILED", said)
+    said = (
+        f"{what} is {shown(value, ceiling)}, {'not ' if value <= ceiling else ''}above its ceiling {ceiling:g}{detail}"
+    )
+    outcome = _below(value, ceiling, interval)
+    untold = ": these images cannot tell" if outcome == "INCONCLUSIVE" else ""
+    return Rule(name, value, ceiling, outcome, said + untold, interval)
 
 
 def no_value(name: str, what: str, bound: float | None) -> Rule:
@@ -54,6 +64,28 @@ def policy(name: str, setting: str, sentence: str) -> Rule:
     """What the configuration says where no bound can decide: `refuse`, or else pass on."""
     outcome: Outcome = "FAILED" if setting == "refuse" else "SKIPPED"
     return Rule(name, None, None, outcome, f"{sentence} (blessing.{name}={setting})")
+
+
+def possible(rule: Rule) -> tuple[Outcome, ...]:
+    """The answers that a rule's value, bound and interval leave; what they are to each other, its name tells."""
+    kind, _, _ = rule.rule.partition(".")
+    if kind not in _KINDS and not kind.startswith("on_"):
+        return get_args(Outcome)
+    if rule.value is None:
+        skipped = kind.startswith("on_") or kind in ("files", "max_champion_drop")
+        return ("FAILED", "SKIPPED") if skipped else ("FAILED",)
+    if rule.bound is None:
+        return ("PASSED",)
+    if kind.startswith("max_"):
+        return (_below(rule.value, rule.bound, rule.interval),)
+    kept = rule.value == rule.bound > 0 if kind == "images" else rule.value >= rule.bound
+    return ("PASSED",) if kept else ("FAILED",)
+
+
+def _below(value: float, ceiling: float, interval: Interval | None) -> Outcome:
+    """Whether value and interval lie below the ceiling, above it, or on both sides."""
+    values = (value, *(interval or ()))
+    return "PASSED" if max(values) <= ceiling else "FAILED" if min(values) > ceiling else "INCONCLUSIVE"
 
 
 def shown(value: float, bound: float) -> str:

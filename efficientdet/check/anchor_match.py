@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from efficientdet.anchor_suggestion import anchor_shapes
-from efficientdet.anchors import feature_sizes
+from efficientdet.architectures import feature_sizes
 from efficientdet.config import Config
 
 

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from efficientdet.format_name import FormatName
 from efficientdet.settings import Settings
+
+
+def _names(value: Any) -> Any:
+    """A single name, or several joined by `*`, as google/automl's override strings have lists."""
+    return value.split("*") if isinstance(value, str) else value
+
+
+def _each_once(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def _listed(value: Any) -> Any:
+    """A single pattern."""
+    return [value] if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_each_once)]
+FormatNames = Annotated[tuple[FormatName, ...], BeforeValidator(_names), AfterValidator(_each_once)]
 
 
 class NmsConfig(Settings):
@@ -26,4 +45,36 @@ class NmsConfig(Settings):
 class ExportConfig(Settings):
     """What ships."""
 
+    formats: FormatNames = Field(
+        ("saved_model", "tflite_int8"), min_length=1, description="Files that are written, see `efficientdet export`."
+    )
+    pre_mode: Literal["infer"] | None = Field(
+        "infer",
+        description="SavedModel, frozen graph and TensorRT take images of any size (infer), or the network's input.",
+    )
+    post_mode: Literal["nms", "global", "per_class", "tflite"] | None = Field(
+        "nms",
+        description="They answer detections, suppressed as nms.per_class says (nms), whatever the class (global) or "
+        "within it (per_class), or as TFLite's operator would (tflite); none: raw outputs.",
+    )
     calibration_images: int = Field(200, ge=1, le=100_000, description="Training images that calibrate int8.")
+    calibration_seed: int = Field(0, ge=0, le=2**31 - 1, description="Another one chooses other images.")
+    float_layers: Patterns = Field(
+        (),
+        description="Layers that int8 TFLite files keep in float, as `efficientdet quantize-report` names them; * "
+        "stands for anything.",
+    )
+
+    @property
+    def finds_objects(self) -> bool:
+        """Whether SavedModel, frozen graph and TensorRT find objects in pictures with nothing before or after them."""
+        return self.pre_mode is not None and self.post_mode is not None
+
+    @model_validator(mode="after")
+    def _batch_of_one(self) -> ExportConfig:
+        if self.post_mode == "tflite" and self.pre_mode is not None:
+            raise ValueError(
+                "export.post_mode=tflite goes with export.pre_mode=null, as TFLite's operator takes one image that "
+                "fits the network; set both"
+            )
+        return self

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from efficientdet.atomic_file import write_file
 from efficientdet.data import ledger as ledger_file
 from efficientdet.data.admission import admit_all
 from efficientdet.data.annotation import Entry, ImageAnnotation, Read
@@ -139,10 +140,11 @@ def write_examples(source: Source, folder: Path, shards: int, max_bad_fraction: 
             if image:
                 writer.write(serialise(image, source.label_map))
         text = ledger_file.to_json({folder.name: ledger})
-        refused.write_text(text, encoding="utf-8")
+        write_file(refused, text)
         ledger.require_balance(folder.name)
         ledger.require(folder.name, max_bad_fraction, str(refused))
-        refused.replace(writer.folder / ledger_file.FILE_NAME)
+        (writer.folder / ledger_file.FILE_NAME).write_text(text, encoding="utf-8")
+    refused.unlink(missing_ok=True)
     lossless = not (ledger.images.dropped or ledger.boxes.dropped)
     logger.log(logging.INFO if lossless else logging.WARNING, "%s: %s", folder, ledger)
 

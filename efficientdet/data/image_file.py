@@ -214,11 +214,11 @@ def _convert(image: Image.Image, shown: str) -> ImageFile:
     image.load()  # PIL turns a TIFF upright as it loads it; what is left then is the orientation of the pixels.
     orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     known = orientation if orientation in _TURNS else 1
-    picture = _eight_bits(image)
+    picture = eight_bits(image)
     return ImageFile(_encode(picture, "png"), "png", picture.height, picture.width, known, tuple(notes))
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def eight_bits(image: Image.Image) -> Image.Image:
     """The picture in 8-bit colour or greyscale; of 16 bits the upper eight, as decoders do with PNG."""
     if image.mode == "F":
         raise ValueError("its pixels are floating point numbers")

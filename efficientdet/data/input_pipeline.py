@@ -181,11 +181,15 @@ def plain_images(pattern: str | Sequence[str], config: Config, limit: int) -> tf
     records = read_records(pattern).enumerate().filter(lambda i, _: i % stride == 0).take(limit)
 
     def image(_: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
-        decoded = decode_image(parse_example(record)["image_bytes"])
-        boxed, _ = letterbox(decoded, config.model.input_size, config.model.architecture.mean)
-        return tf.cast(tf.round(boxed), tf.uint8)
+        return fitted_image(parse_example(record)["image_bytes"], config)
 
     return records.map(image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def fitted_image(encoded: tf.Tensor, config: Config) -> tf.Tensor:
+    """An encoded image as the network sees it when serving: letterboxed, `[H, W, 3]` uint8."""
+    boxed, _ = letterbox(decode_image(encoded), config.model.input_size, config.model.architecture.mean)
+    return tf.cast(tf.round(boxed), tf.uint8)
 
 
 class _Shards(NamedTuple):

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import tensorflow as tf
 
+from efficientdet.atomic_file import atomic_file
 from efficientdet.data.annotation import Entry, ImageAnnotation
 from efficientdet.errors import DataError
 
@@ -27,14 +28,13 @@ def local_file(name: str | Path, folder: Path, anew: bool = False) -> Path:
     target = folder / f"{hashlib.sha256(str(name).encode()).hexdigest()[:24]}{PurePosixPath(name).suffix}"
     if target.is_file() and not anew:
         return target
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}")
     try:
-        tf.io.gfile.copy(str(name), str(aside), overwrite=True)
+        with atomic_file(target) as aside:
+            tf.io.gfile.copy(str(name), str(aside))
     except tf.errors.OpError as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{name}: cannot be fetched ({reason}); check address and credentials") from error
-    return aside.replace(target)
+    return target
 
 
 def with_local_images(entries: Iterable[tuple[str, Entry]], folder: Path) -> list[tuple[str, Entry]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from efficientdet.anchors import feature_sizes
+from efficientdet.architectures import feature_sizes
 from efficientdet.config import Config
 from efficientdet.model.backbone import Backbone
 from efficientdet.model.bifpn import BiFPN, bifpn_nodes, qufpn_nodes
@@ -111,4 +111,9 @@ def reference_name(variable: keras.Variable) -> str:
 
     It is the Keras path, except that Keras 3 calls the kernel of a depthwise convolution plainly `kernel`.
     """
-    return variable.path.replace("depthwise_conv2d/kernel", "depthwise_conv2d/depthwise_kernel")
+    return reference_path(variable.path)
+
+
+def reference_path(path: str) -> str:
+    """What google/automl calls a variable that has this path in ours; its own names stay."""
+    return path.replace("depthwise_conv2d/kernel", "depthwise_conv2d/depthwise_kernel")

@@ -105,14 +105,33 @@ def top_candidates(
         best, classes = ops.max(logits, axis=-1), ops.argmax(logits, axis=-1)
         return Candidates(decode(deltas, anchors), ops.sigmoid(best), ops.cast(classes + 1, "int32"))
     # The best n pairs lie on the n anchors with the best single class: choosing those first is three times faster.
-    _, nearest = ops.top_k(ops.max(logits, axis=-1), min(max_candidates, len(anchor_boxes)))
-    logits = ops.take_along_axis(logits, nearest[..., None], axis=1)
+    strongest, nearest = ops.top_k(ops.max(logits, axis=-1), min(max_candidates, len(anchor_boxes)))
+    # Keras' take_along_axis would look up every single number.
+    logits = tf.gather(logits, nearest, batch_dims=1)
     pairs = ops.reshape(logits, (-1, logits.shape[1] * num_classes))
-    best, pair = ops.top_k(pairs, min(max_candidates, pairs.shape[1]))
-    anchor = ops.take_along_axis(nearest, pair // num_classes, axis=1)
+    if max_candidates <= len(anchor_boxes):
+        best, pair = _top_above(pairs, strongest[:, -1], max_candidates)
+    else:
+        best, pair = ops.top_k(pairs, min(max_candidates, pairs.shape[1]))
+    anchor = tf.gather(nearest, pair // num_classes, batch_dims=1)
     # Only these are decoded.
-    boxes = decode(ops.take_along_axis(deltas, anchor[..., None], axis=1), ops.take(anchors, anchor, axis=0))
+    boxes = decode(tf.gather(deltas, anchor, batch_dims=1), tf.gather(anchors, anchor))
     return Candidates(boxes, ops.sigmoid(best), ops.cast(pair % num_classes + 1, "int32"))
+
+
+def _top_above(values: tf.Tensor, floor: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The `count` highest values of each row and their places; at least as many are not below the row's floor.
+
+    To sort those alone takes a quarter of the time.
+    """
+
+    def of_row(row: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        places = tf.cast(tf.where(row[0] >= row[1])[:, 0], tf.int32)
+        best, order = tf.math.top_k(tf.gather(row[0], places), count)
+        return best, tf.gather(places, order)
+
+    specs = (tf.TensorSpec([count], values.dtype), tf.TensorSpec([count], tf.int32))
+    return tf.map_fn(of_row, (values, floor), fn_output_signature=specs)
 
 
 def _apart(candidates: Candidates, image_size: tuple[int, int], num_classes: int) -> tf.Tensor:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
+from efficientdet.atomic_file import write_file
 from efficientdet.blessing import Blessing
 from efficientdet.data.ledger import Ledger
 from efficientdet.label_map import LabelMap
@@ -86,7 +87,7 @@ def write_report(
             break
         subject = replace(subject, limits=subject.limits.halved())
     taken = take_pictures(subject, figures, pictures, min(PICTURE_BYTES, room))
-    _write(Path(path), _document(title, join(body, sheet(taken))))
+    write_file(path, _document(title, join(body, sheet(taken))))
     return {
         contender.name: {class_id: p.threshold for class_id, p in contender.points.items() if p.is_best}
         for contender in subject.contenders
@@ -134,10 +135,3 @@ def _document(title: str, body: Html) -> str:
         tag("style", verbatim(style)),
     )
     return "<!doctype html>\n" + tag("html", head, tag("body", body, tag("script", verbatim(script))), lang="en") + "\n"
-
-
-def _write(path: Path, page: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(page, encoding="utf-8")
-    aside.replace(path)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfx.types import Artifact, Channel, standard_artifacts
 
 from components.infra_validator import Executor, InfraValidator, read_records
+from efficientdet.blessing import Blessing, Rule
 from efficientdet.boxes import yxyx_to_xywh
 from efficientdet.bundle import ASSETS_FOLDER, SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
 from efficientdet.coco_metric import Groundtruth
@@ -49,6 +50,11 @@ class BrightDetector(tf.Module):
         images = tf.map_fn(decoded, image_bytes, fn_output_signature=tf.uint8)
         return self.detect_images(tf.ensure_shape(images, [None, SIZE, SIZE, 3]))
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
+    def detect_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})
+        return self.detect_bytes(parsed["image/encoded"])
+
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")], autograph=False)
     def detect_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         boxes, scores = tf.map_fn(self.find, images, fn_output_signature=(tf.float32, tf.float32))
@@ -75,7 +81,11 @@ class BrightDetector(tf.Module):
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three files: a SavedModel, and two TFLite files."""
     folder, detector = tmp_path_factory.mktemp("bundle"), BrightDetector()
-    signatures = {"serving_default": detector.detect_bytes, "images": detector.detect_images}
+    signatures = {
+        "serving_default": detector.detect_bytes,
+        "images": detector.detect_images,
+        "examples": detector.detect_examples,
+    }
     tf.saved_model.save(detector, str(folder / SAVED_MODEL_FOLDER), signatures=signatures)
     functions = [detector.detect_tflite.get_concrete_function()]
     flatbuffer = tf.lite.TFLiteConverter.from_concrete_functions(functions, detector).convert()
@@ -134,6 +144,12 @@ class Split:
         images = (self.images if images is None else images)[::-1]
         for part in range(2):
             write_scored_images(self.evaluation / f"scored_images/{part}.jsonl.gz", images[part::2])
+        return self.judged(len(images))
+
+    def judged(self, scored: int) -> Split:
+        """Writes the Evaluator's record of so many scored images."""
+        kept = Rule("images.int8", scored, IMAGES, "PASSED" if scored == IMAGES else "FAILED", "int8: images scored")
+        Blessing((kept,), "eval", scored, IMAGES, metrics={}).write(self.evaluation)
         return self
 
 
@@ -191,9 +207,18 @@ def test_what_was_scored_differently_is_not_blessed(bundle: Path, tmp_path: Path
 def test_what_was_not_scored_is_not_compared(tmp_path: Path) -> None:
     split = Split(tmp_path)
     split.evaluated([image for image in split.images if image.image_id != "1"])
-    records = read_records(str(split.examples / "Split-eval"), split.evaluation / "scored_images", 3)
+    records = read_records(str(split.examples / "Split-eval"), split.evaluation, 3)
     assert [record.scored.image_id for record in records] == ["0", "2"]
     assert all(record.pixels.max() / 255 == record.scored.found["float"].scores[0] for record in records)
+
+
+def test_where_nothing_was_scored_no_file_passes(bundle: Path, tmp_path: Path) -> None:
+    lighter = tmp_path / "bundle"
+    shutil.copytree(bundle, lighter, ignore=shutil.ignore_patterns(SAVED_MODEL_FOLDER, "manifest.json"))
+    write_manifest(lighter)
+    verdict, _ = run(tmp_path, lighter, Split(tmp_path).judged(scored=0), images=2)
+    assert verdict.outcome == "INFRA_NOT_BLESSED"
+    assert verdict.reasons[-1] == "int8: was not scored on image number 0; evaluate the bundle again"
 
 
 def test_an_evaluation_of_other_images_is_no_verdict_on_the_model(bundle: Path, tmp_path: Path) -> None:

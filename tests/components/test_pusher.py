@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from tfx.types import Artifact, Channel, standard_artifacts
 
 from components.pusher import Executor, Pusher
@@ -165,6 +166,10 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
     verdicts = {"blessing.json", "infra_blessing.json"}
     assert documents == verdicts | {"metrics.json", "ledger.json", "thresholds.json", "report.html"}
     assert json.loads((tmp_path / "fetched" / champion.tags["thresholds"]).read_text()) == THRESHOLDS
+    uri = f"sqlite:///{tmp_path / 'registry' / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    shown = client.get_model_version_by_alias("pets", "champion")
+    assert shown.tags["thresholds"] in {file.path for file in client.list_artifacts(shown.run_id, "documents")}
 
 
 def test_the_profile_of_the_data_travels_with_the_version(push: Push, tmp_path: Path) -> None:
@@ -198,6 +203,16 @@ def test_a_blessing_that_contradicts_itself_is_not_pushed(push: Push, tmp_path: 
     (tmp_path / "blessing" / "BLESSED").touch()
     with pytest.raises(DataError, match=r"blessing\.json: does not say what the BLESSED file beside it says"):
         push(blessed=False)
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_an_infra_blessing_that_contradicts_itself_is_not_pushed(push: Push, tmp_path: Path, runs: bool) -> None:
+    (tmp_path / "infra_blessing").mkdir()
+    sign = tmp_path / "infra_blessing" / "INFRA_BLESSED"
+    sign.mkdir() if runs else sign.touch()
+    with pytest.raises(DataError, match=r"infra_blessing\.json: does not say what the INFRA_BLESSED file beside it"):
+        push(runs=runs)
+    assert not (tmp_path / "registry").exists()
 
 
 @pytest.mark.parametrize("blessed", [True, False])

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +17,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
 from efficientdet.config import Config
 from efficientdet.label_map import LabelMap
+from efficientdet.registry import Registry, open_registry
+
+WriteBundle = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +53,9 @@ def digit_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+SMALL = "model.image_size=64,model.fpn_filters=16,model.fpn_repeats=1,model.head_repeats=1"
+
+
 class TinyExport(NamedTuple):
     """A bundle of a 64x64 lite0 with random weights, and what it was made from."""
 
@@ -57,34 +69,27 @@ class TinyExport(NamedTuple):
 @pytest.fixture(scope="session")
 def tiny_export(tmp_path_factory: pytest.TempPathFactory) -> TinyExport:
     """Exported once for all tests: the conversion takes about ten seconds."""
+    return exported(Config().override({"model": {"image_size": 64}}), tmp_path_factory.mktemp("export") / "bundle")
+
+
+def exported(config: Config, folder: Path) -> TinyExport:
+    """A detector of cats, dogs and birds with 20 detections in an image, as a bundle."""
     from efficientdet.export import export_bundle
 
-    config = Config().override({"model": {"image_size": 64}, "nms": {"max_detections": 20}})
-    label_map = LabelMap.from_names(["cat", "dog", "bird"])
+    config, label_map = config.override("nms.max_detections=20"), LabelMap.from_names(["cat", "dog", "bird"])
     pictures = random_pictures(24, 64, 64)
     model = lively_detector(config, len(label_map), pictures)
-    folder = tmp_path_factory.mktemp("export") / "bundle"
     export_bundle(model, config, label_map, pictures[:16], folder)
     return TinyExport(folder, model, config, label_map, pictures[16:])
 
 
 @pytest.fixture(scope="session")
 def frozen_export(tiny_export: TinyExport, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The network of `tiny_export` as google/automl's programs freeze it, with its config and label map beside it."""
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    from efficientdet.saved_model import ServingDetector
-
-    serving = ServingDetector(tiny_export.model, tiny_export.config, len(tiny_export.label_map))
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image_arrays")], autograph=False)
-    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: tf.identity(value, name) for name, value in serving.detect_images(images).items()}
+    """The network of `tiny_export` as a frozen graph, with its config and label map beside it."""
+    from efficientdet.frozen_graph_writer import export_frozen_graph
 
     path = tmp_path_factory.mktemp("frozen") / "model.pb"
-    graph = convert_variables_to_constants_v2(serve.get_concrete_function()).graph
-    path.write_bytes(graph.as_graph_def().SerializeToString())
+    export_frozen_graph(tiny_export.model, tiny_export.config, tiny_export.label_map, path)
     for name in ("config.yaml", "label_map.json"):
         shutil.copy(tiny_export.folder / name, path.parent)
     return path
@@ -99,7 +104,7 @@ def own_answers(tiny_export: TinyExport, tmp_path_factory: pytest.TempPathFactor
     import tensorflow as tf
 
     from efficientdet.data.example import AnnotatedImage, serialise
-    from efficientdet.infer import TFLiteDetector
+    from efficientdet.tflite_detector import TFLiteDetector
 
     folder, detector = tmp_path_factory.mktemp("own"), TFLiteDetector(tiny_export.folder / "model_int8.tflite", 1)
     pictures = [picture.repeat(2, axis=0).repeat(2, axis=1) for picture in tiny_export.pictures]
@@ -115,6 +120,16 @@ def own_answers(tiny_export: TinyExport, tmp_path_factory: pytest.TempPathFactor
             writer.write(serialise(image, tiny_export.label_map))
     (folder / "label_map.json").write_text(tiny_export.label_map.to_json())
     return folder
+
+
+@pytest.fixture(scope="session")
+def every_format(tmp_path_factory: pytest.TempPathFactory) -> TinyExport:
+    """All but TensorRT and ONNX of a 64x64 lite0 with a narrow pyramid, exported once."""
+    from efficientdet.export_format import FORMATS
+
+    formats = [name for name, kind in FORMATS.items() if kind.runtime not in ("tensorrt", "onnx")]
+    config = Config().override(SMALL).override({"export": {"formats": formats}})
+    return exported(config, tmp_path_factory.mktemp("formats") / "bundle")
 
 
 def lively_detector(config: Config, num_classes: int, pictures: NDArray[np.uint8]) -> Any:
@@ -240,3 +255,84 @@ def scenes_of(dataset: dict[str, Any], results: list[dict[str, Any]]) -> list[An
         truth = Groundtruth(*columns, [a.get("ignore", 0) for a in annotations])
         scenes.append((str(image["id"]), truth, *([r[c] for r in found] for c in ("bbox", "category_id", "score"))))
     return scenes
+
+
+MEDIAPIPE = "mediapipe==1.2.2"
+
+
+@pytest.fixture(scope="session")
+def mediapipe() -> Any:
+    """MediaPipe's own ObjectDetector: called with a TFLite file, pictures and the least score, it gives a list of
+    records per picture.
+
+    It lives in an environment beside TFX's, which is made once and kept in the user's cache.
+    """
+    python = mediapipe_environment() / "bin" / "python"
+
+    def detect(model: Path, pictures: list[NDArray[np.uint8]], score: float = 0.001) -> list[list[dict[str, Any]]]:
+        with tempfile.TemporaryDirectory() as folder:
+            np.savez(f"{folder}/pictures.npz", *pictures)
+            script = Path(__file__).with_name("mediapipe_detect.py")
+            command = [python, script, model, f"{folder}/pictures.npz", str(score)]
+            environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout)
+
+    return detect
+
+
+def mediapipe_environment() -> Path:
+    """The folder of a virtual environment with MediaPipe."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efficientdet"
+    folder = cache / MEDIAPIPE.replace("==", "-")
+    if not folder.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        uv = Path(sys.executable).with_name("uv")
+        with tempfile.TemporaryDirectory(prefix=".mediapipe-", dir=cache) as work:
+            aside = Path(work) / folder.name
+            for command in (
+                [uv, "venv", "--quiet", "--python", sys.executable, aside],
+                [uv, "pip", "install", "--quiet", "--python", aside, MEDIAPIPE],
+            ):
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    pytest.skip(f"{MEDIAPIPE} cannot be installed: {' '.join(done.stderr.split())[-300:]}")
+            aside.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_bundle(tmp_path_factory: pytest.TempPathFactory) -> WriteBundle:
+    """Writes a whole bundle, each time anew; the text makes its content."""
+
+    def write(text: str) -> Path:
+        folder = tmp_path_factory.mktemp("bundle")
+        files = {
+            f"{SAVED_MODEL_FOLDER}/saved_model.pb": "graph",
+            f"{SAVED_MODEL_FOLDER}/variables/variables.index": text,
+            TFLITE_FILE: text * 100,
+            "label_map.json": "[]",
+            "config.yaml": "{}",
+        }
+        for path, content in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(content)
+        write_manifest(folder, architecture="efficientdet-lite0")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle) -> Registry:
+    """`digits` versions 1 (with metrics and a document) and 2 (champion); do not change them."""
+    folder = tmp_path_factory.mktemp("registry")
+    blessing = folder / "blessing.json"
+    blessing.write_text('{"outcome": "BLESSED"}')
+    registry = open_registry(folder / "registry")
+    metrics = {"float": {"AP": 0.5, "APs": None}, "int8": {"AP": 0.49, "APs": float("nan")}}
+    registry.register(write_bundle("one"), "digits", metrics=metrics, tags={"data": "f00"}, documents=[blessing])
+    second = registry.register(write_bundle("two"), "digits")
+    registry.set_alias("digits", "champion", second.version)
+    return registry

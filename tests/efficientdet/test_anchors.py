@@ -20,7 +20,6 @@ from efficientdet.anchors import (
     centre_size,
     decode,
     encode,
-    feature_sizes,
     join_levels,
 )
 from efficientdet.boxes import iou
@@ -111,13 +110,6 @@ def test_config_chooses_the_anchors():
     assert anchors.feature_sizes == [(8, 12), (4, 6), (2, 3), (1, 2), (1, 1)]
     # First cell of stride 8: centre (4, 4), side 2 * 8.
     np.testing.assert_allclose(anchors.boxes[0], [-4, -4, 12, 12])
-
-
-@given(st.integers(1, 2000), st.integers(1, 2000))
-def test_feature_sizes_halve_and_round_up(height: int, width: int):
-    sizes = feature_sizes((height, width), 1, 8)
-    for (h, w), (next_h, next_w) in zip([(height, width), *sizes], sizes, strict=False):
-        assert (next_h, next_w) == ((h + 1) // 2, (w + 1) // 2)
 
 
 @settings(deadline=None)

@@ -6,8 +6,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from efficientdet.architectures import ARCHITECTURES, COSTS
+from efficientdet.architectures import ARCHITECTURES, COSTS, feature_sizes
 
 LADDERS = [
     [f"efficientdet-{size}" for size in ("d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d7x")],
@@ -71,3 +73,10 @@ def test_fixed_resolutions_are_the_same_network_for_less(name: str):
     assert COSTS[name].parameters == COSTS[parent].parameters
     pixels = 640**2 / ARCHITECTURES[parent].image_size[0] ** 2
     assert COSTS[name].flops == pytest.approx(COSTS[parent].flops * pixels, rel=1e-3)
+
+
+@given(st.integers(1, 2000), st.integers(1, 2000))
+def test_feature_sizes_halve_and_round_up(height: int, width: int):
+    sizes = feature_sizes((height, width), 1, 8)
+    for (h, w), (next_h, next_w) in zip([(height, width), *sizes], sizes, strict=False):
+        assert (next_h, next_w) == ((h + 1) // 2, (w + 1) // 2)

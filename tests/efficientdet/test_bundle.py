@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efficientdet.bundle import MANIFEST_FILE, read_manifest, variants, verify_manifest, write_manifest
+from efficientdet.bundle import MANIFEST_FILE, read_manifest, unjudged, variants, verify_manifest, write_manifest
 from efficientdet.errors import ModelError
 
 
@@ -87,3 +87,12 @@ def test_variants_are_named_by_their_files(bundle: Path):
         (bundle / name).write_bytes(b"TFL3")
     assert list(variants(bundle)) == ["float", "float16", "int8"]
     assert variants(bundle)["int8"] == bundle / "model_int8.tflite"
+
+
+def test_what_nobody_judges_is_listed(bundle: Path):
+    assert unjudged(bundle) == []
+    (bundle / "tensorrt_fp16").mkdir()
+    for name in ("frozen_graph.pb", "model_int8_raw.tflite", "label_map.json", ".DS_Store"):
+        (bundle / name).write_bytes(b"")
+    assert unjudged(bundle) == ["frozen_graph.pb", "tensorrt_fp16"]
+    assert list(variants(bundle)) == ["float", "int8_raw"]

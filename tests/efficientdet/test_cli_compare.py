@@ -78,3 +78,12 @@ def test_mistakes_are_one_sentence(tmp_path: Path):
         answer = run(*words)
         assert answer.exit_code == 2
         assert says in answer.output
+
+
+@pytest.mark.parametrize("confidence", ["nan", "-NaN", "inf", "0", "1", "-0.9", "95%"])
+def test_a_confidence_that_makes_no_interval_is_refused(confidence: str):
+    answer = run(__file__, __file__, "--annotations", __file__, "--confidence", confidence)
+    assert answer.exit_code == 2
+    [*_, said] = answer.output.strip().splitlines()
+    assert said.startswith("Error: Invalid value for '--confidence'")
+    assert "0.5<=x<=0.999" in said or "is not a valid float" in said

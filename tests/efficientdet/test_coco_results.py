@@ -7,7 +7,7 @@ import io
 import json
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +184,17 @@ def test_an_id_that_is_no_number_cannot_be_submitted(groundtruth: CocoGroundtrut
     with pytest.raises(DataError, match=r"image a\.jpg: its id is no whole number"):
         write_results(tmp_path / "results.json", [image], "theirs", groundtruth.label_map)
     assert [path.name for path in tmp_path.iterdir()] == ["instances.json"]
+
+
+def test_a_second_writer_of_the_same_file_does_no_harm(groundtruth: CocoGroundtruth, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    found = Found(np.array([[1.0, 2.0, 3.5, 4.25]]), np.array([2], np.int32), np.array([0.5]))
+
+    def images() -> Iterator[ScoredImage]:
+        yield ScoredImage("1", 5, 5, None, {"theirs": found})
+        write_results(path, [], "theirs", groundtruth.label_map)
+        assert json.loads(path.read_text()) == []
+        yield ScoredImage("2", 5, 5, None, {"theirs": found})
+
+    assert write_results(path, images(), "theirs", groundtruth.label_map) == 2
+    assert [entry["image_id"] for entry in json.loads(path.read_text())] == [1, 2]

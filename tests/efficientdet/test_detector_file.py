@@ -21,7 +21,7 @@ from efficientdet.checkpoint import save_detector
 from efficientdet.detections import Detections
 from efficientdet.detector_file import Detector, open_detector
 from efficientdet.errors import ModelError
-from efficientdet.infer import TFLiteDetector
+from efficientdet.tflite_detector import TFLiteDetector
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,13 @@ def test_several_threads_may_ask_at_once(
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["checkpoint", "SavedModel"])
+def test_images_of_one_size_pass_together(kind: str, detectors: dict[str, Detector], tiny_export: Any) -> None:
+    alike = list(tiny_export.pictures) * 2  # more than a chunk
+    mixed = [*alike, np.zeros((9, 9, 3), np.uint8)]
+    same(detectors[kind](alike), list(detectors[kind](mixed))[:-1], exact=False)
+
+
 def test_no_images_are_no_detections(detectors: dict[str, Detector]) -> None:
     assert [len(detector([])) for detector in detectors.values()] == [0, 0, 0, 0]
 
@@ -128,7 +135,11 @@ def test_what_cannot_be_opened_is_a_sentence(tiny_export: Any, frozen_export: Pa
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no model")
     (tmp_path / "alone").mkdir()
-    shutil.copy(frozen_export, tmp_path / "alone/model.pb")
+    graph = tf.compat.v1.GraphDef.FromString(frozen_export.read_bytes())
+    foreign = [node for node in graph.node if not node.name.startswith("efficientdet/")]
+    del graph.node[:]
+    graph.node.extend(foreign)
+    (tmp_path / "alone/model.pb").write_bytes(graph.SerializeToString())
     two = without(".")(bundle, tmp_path / "two")
     shutil.rmtree(two / "Format-Serving")
     shutil.copy(two / "model_int8.tflite", two / "model_b.tflite")
@@ -149,10 +160,12 @@ def test_what_cannot_be_opened_is_a_sentence(tiny_export: Any, frozen_export: Pa
         assert "\n" not in str(error.value)
 
 
-def test_a_tflite_file_needs_no_tensorflow(tiny_export: Any) -> None:
+def test_a_tflite_file_and_its_folder_need_no_tensorflow(tiny_export: Any, tmp_path: Path) -> None:
+    shutil.copy(tiny_export.folder / "model_int8.tflite", tmp_path / "model.tflite")
     program = (
         "import sys, numpy as np; from efficientdet.detector_file import open_detector; "
-        f"found = open_detector({str(tiny_export.folder / 'model_int8.tflite')!r})([np.zeros((9, 9, 3), np.uint8)]); "
+        f"open_detector({str(tmp_path / 'model.tflite')!r}); "
+        f"found = open_detector({str(tmp_path)!r})([np.zeros((9, 9, 3), np.uint8)]); "
         "assert len(found) == 1; heavy = {'tensorflow', 'keras'} & set(sys.modules); assert not heavy, heavy"
     )
     root = Path(__file__).parents[2]

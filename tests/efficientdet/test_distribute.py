@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import tensorflow as tf
 from efficientdet.config import Config
 from efficientdet.distribute import is_chief, of_all_workers, open_strategy
 from efficientdet.errors import ConfigError
+from tests.free_port import free_port
 
 SCRIPT = Path(__file__).with_name("training_process.py")
 # d0 draws nothing at random; its losses depend on the batch alone. The rate is low because at a high one the batch
@@ -100,10 +100,7 @@ def test_two_devices_equal_one(one_device, two_devices):
 
 
 def test_two_workers_equal_one_device(digit_shards: Path, in_parts, tmp_path: Path):
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        hosts = [f"127.0.0.1:{each.getsockname()[1]}" for each in (first, second)]
+    hosts = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     processes = [
         start(
             digit_shards,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from efficientdet.guarded_process import MAX_FILE_BYTES, Ended, run_guarded
+from efficientdet.guarded_process import Ended, run_guarded
+from efficientdet.guardian import MAX_FILE_BYTES
 
 MB = 1_000_000
 
@@ -52,6 +53,11 @@ def test_what_it_died_of_is_told(run, code: str, failure: str):
     assert run(code).failure == failure
 
 
+def gone(pid: int) -> bool:
+    """Whether a process has ended; not asked of one that another may follow under the same number."""
+    return not Path(f"/proc/{pid}").exists()
+
+
 def test_one_that_hangs_is_stopped_with_its_children(run, tmp_path: Path):
     code = f"""
 import subprocess, sys
@@ -60,11 +66,60 @@ open({str(tmp_path / "child")!r}, "w").write(str(child.pid))
 while True: pass
 """
     assert run(code, seconds=1.5).failure == "was still running after 1.5 s, which is its time limit, and was stopped"
-    child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
-    deadline = time.monotonic() + 30
-    while child.exists() and child.read_text().split()[2] != "Z" and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not child.exists() or child.read_text().split()[2] == "Z"
+    assert gone(int((tmp_path / "child").read_text()))
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["after its parent", "with its parent"])
+def test_a_child_that_leaves_its_session_and_its_parent_is_stopped_too(run, tmp_path: Path, ends: bool):
+    code = f"""
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    open({str(tmp_path / "new")!r}, "w").write(str(os.getpid()))
+    os.rename({str(tmp_path / "new")!r}, {str(tmp_path / "child")!r})
+    time.sleep(600)
+while not os.path.exists({str(tmp_path / "child")!r}) or not {ends}:
+    time.sleep(0.01)
+"""
+    assert ("time limit" in run(code, seconds=60 if ends else 1).failure) is not ends
+    assert gone(int((tmp_path / "child").read_text()))
+
+
+def test_the_memory_of_such_a_child_counts(run):
+    code = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    held = []
+    while True:
+        held.append(bytearray(10_000_000))
+        time.sleep(0.001)
+time.sleep(60)
+"""
+    ended = run(code, memory_bytes=200 * MB)
+    assert ended.failure == "wanted more than 200 MB of memory, which is its limit, and was stopped"
+    assert ended.peak_bytes > 200 * MB
+
+
+def test_children_that_have_ended_do_no_harm(run):
+    ended = run("import subprocess; [subprocess.run(['true']) for _ in range(20)]; raise SystemExit(3)")
+    assert ended.failure == "ended with exit code 3"
+
+
+def test_what_cannot_be_started(tmp_path: Path):
+    ended = run_guarded([str(tmp_path / "nothing")], tmp_path / "messages", 60, None, {})
+    assert ended.failure.startswith("ended with exit code 1: FileNotFoundError: ")
+
+
+def test_other_children_of_the_same_parent_are_left_alone(run):
+    with subprocess.Popen(["sleep", "60"]) as other:
+        assert run("pass").failure == ""
+        assert other.poll() is None
+        other.kill()
 
 
 def test_one_that_eats_memory_is_stopped(run):

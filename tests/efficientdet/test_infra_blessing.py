@@ -21,7 +21,7 @@ def test_one_file_that_failed_is_enough():
 
 
 def test_it_is_read_back_as_it_was(tmp_path: Path):
-    verdict = InfraBlessing((BAD, GOOD), 16, 2, "a CPU, 2 cores")
+    verdict = InfraBlessing((BAD, GOOD), 16, 2, "a CPU, 2 cores", ("frozen_graph.pb",))
     verdict.write(tmp_path)
     assert InfraBlessing.load(tmp_path) == verdict
     content = json.loads((tmp_path / FILE_NAME).read_text())
@@ -40,7 +40,7 @@ def test_a_record_that_contradicts_itself_or_is_none(tmp_path: Path):
         InfraBlessing.load(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[]", "null", '"INFRA_BLESSED"', "{}", ""])
+@pytest.mark.parametrize("text", ["[]", "null", '"INFRA_BLESSED"', "{}", "", "[" * 100_000])
 def test_what_is_no_record_at_all(tmp_path: Path, text: str):
     (tmp_path / FILE_NAME).write_text(text)
     with pytest.raises(DataError, match="is no verdict of the InfraValidator"):

@@ -23,7 +23,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path):
         [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert first.stdout.readline() == "held\n"
-    with pytest.raises(ConfigError, match="another process is training here"):
+    with pytest.raises(ConfigError, match="another process is at work here"):
         lock(folder)
     first.kill()
     first.wait()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from efficientdet.anchors import anchors_for
+from efficientdet.export_format import FORMATS
 from efficientdet.label_map import LabelMap
 from efficientdet.model_contract import saved_model_faults, tflite_faults
+from efficientdet.raw_names import ANCHORS_FILE
 from efficientdet.tflite_flatbuffer import pack_model, unpack_model
 from efficientdet.tflite_metadata import ROLES, pack_with_metadata
 
@@ -122,7 +128,7 @@ def test_another_saved_model(tiny_export: Any, tmp_path: Path):
     tf.saved_model.save(Other(), str(tmp_path), signatures={"serving_default": Other().detect})
     signatures = tf.saved_model.load(str(tmp_path)).signatures
     faults = saved_model_faults(tmp_path, signatures, tiny_export.config, tiny_export.label_map)
-    assert faults[:7] == [
+    assert faults[:8] == [
         "signature serving_default has no input image_bytes, but image",
         "signature serving_default has an input image, which no consumer knows",
         "signature serving_default: output detection_boxes is float32 [1, 5, 4], not float32 [any, 20, 4]",
@@ -131,5 +137,64 @@ def test_another_saved_model(tiny_export: Any, tmp_path: Path):
         " num_detections",
         "signature serving_default: output num_detections is int32 [1], not int32 [any]",
         "has no signature images",
+        "has no signature examples",
     ]
-    assert "config.yaml: cannot be read" in faults[7]
+    assert "config.yaml: cannot be read" in faults[8]
+
+
+def test_a_saved_model_of_the_bare_network_finds_nothing_by_itself(tiny_export: Any, tmp_path: Path):
+    config = tiny_export.config.override({"export": {"post_mode": None}})
+    [fault] = saved_model_faults(tmp_path, {}, config, tiny_export.label_map)
+    assert fault.startswith("was exported without what comes before or after the network")
+
+
+@pytest.mark.parametrize("name", sorted(kind.place for kind in FORMATS.values() if kind.runtime == "tflite"))
+def test_every_tflite_format_keeps_the_contract(every_format: Any, name: str):
+    assert tflite_faults(every_format.folder / name, every_format.config, every_format.label_map) == []
+
+
+@pytest.fixture
+def raw(every_format: Any, tmp_path: Path):
+    """The faults of a file without post-processing after `change` of its objects, with other anchors if given."""
+
+    def faults(
+        change: Callable[[Any], None] = lambda model: None, anchors: bytes | None = None, labels: LabelMap | None = None
+    ) -> list[str]:
+        file, path = every_format.folder / "model_int8_raw.tflite", tmp_path / "raw.tflite"
+        model = unpack_model(file.read_bytes())
+        change(model)
+        path.write_bytes(pack_model(model))
+        with zipfile.ZipFile(file) as packed, zipfile.ZipFile(path, "a") as repacked:
+            for name in packed.namelist():
+                other = anchors if anchors is not None and name == ANCHORS_FILE else packed.read(name)
+                repacked.writestr(name, other)
+        return tflite_faults(path, every_format.config, labels or every_format.label_map)
+
+    return faults
+
+
+def test_raw_outputs_are_held_against_the_pyramid(raw: Any):
+    def change(model: Any) -> None:
+        [signature], [graph] = model.signatureDefs, model.subgraphs
+        places = {end.name: end.tensorIndex for end in signature.outputs}
+        graph.tensors[places[b"class_logits_0"]].shape = np.array([1, 8, 8, 18], np.int32)
+        graph.tensors[places[b"box_deltas_4"]].quantization.scale = None
+
+    assert raw(change) == [
+        "signature serving_default: output class_logits_0 is int8 [1, 8, 8, 18], not int8 [1, 8, 8, 27]",
+        "output box_deltas_4 has no scale, without which nobody knows what its int8 stands for",
+    ]
+
+
+def test_anchors_are_those_of_the_outputs(raw: Any, every_format: Any):
+    stream = io.BytesIO()
+    np.save(stream, np.zeros((7, 4), np.float32))
+    count = len(anchors_for(every_format.config).boxes)
+    assert raw(anchors=stream.getvalue()) == [
+        f"its anchors.npy holds [7, 4], but the network answers for {count} anchors"
+    ]
+    assert "its anchors.npy cannot be read" in raw(anchors=b"no array")[0]
+
+
+def test_a_raw_file_of_other_classes(raw: Any):
+    assert any("its label_map.json holds cat, dog, bird" in fault for fault in raw(labels=LabelMap.from_names(["cat"])))

@@ -15,8 +15,8 @@ from efficientdet import model_spec, object_detector
 from efficientdet.checkpoint import load_detector, save_detector
 from efficientdet.errors import ConfigError, ModelError
 from efficientdet.evaluate import Evaluation
-from efficientdet.infer import TFLiteDetector
 from efficientdet.object_detector import DataLoader, ExportFormat, ObjectDetector, QuantizationConfig
+from efficientdet.tflite_detector import TFLiteDetector
 
 from .conftest import lively_detector, random_pictures
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from efficientdet.infer import TFLiteDetector
 from efficientdet.probe import TIMED, Answer, Job, probe
+from efficientdet.tflite_detector import TFLiteDetector
 
 BLOCKED = """
 import runpy, sys

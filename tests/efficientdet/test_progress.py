@@ -62,3 +62,14 @@ def test_a_terminal_watches_a_bar():
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     assert list(Watched(range(3), total=3, what="evaluated", console=console)) == [0, 1, 2]
     assert "3/3" in console.file.getvalue()
+
+
+def test_a_total_that_nobody_knows(monkeypatch):
+    clock = iter([0, 15, *range(20, 1000, 5)])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    console = Console(file=io.StringIO(), force_terminal=False, width=100)
+    assert "".join(Watched("abcde", total=None, what="detected", console=console)) == "abcde"
+    assert console.file.getvalue().splitlines() == ["detected 3  0.2 images/s", "detected 5  0.2 images/s"]
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    assert list(Watched(range(3), total=None, what="detected", console=terminal)) == [0, 1, 2]
+    assert "3/?" in terminal.file.getvalue()

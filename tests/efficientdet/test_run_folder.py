@@ -78,7 +78,9 @@ def test_another_run_is_refused(
 
 def test_a_run_may_go_on_for_longer_and_elsewhere(run: RunFolder) -> None:
     begin(run)
-    longer = CONFIG.override("training.epochs=500,training.eval_epochs=1,training.strategy=gpus")
+    longer = CONFIG.override(
+        "training.epochs=500,training.eval_epochs=1,training.strategy=gpus,export.formats=saved_model"
+    )
     run.claim(longer, LABELS, SHARDS)
     assert Config.load(run.path / "config.yaml") == longer
 
@@ -100,7 +102,7 @@ def test_files_of_someone_else_stay(tmp_path: Path, text: str) -> None:
 
 def test_a_released_folder_can_be_claimed_by_others(run: RunFolder) -> None:
     run.claim(CONFIG, LABELS, SHARDS)
-    with pytest.raises(ConfigError, match="another process is training here"):
+    with pytest.raises(ConfigError, match="another process is at work here"):
         RunFolder(run.path).claim(CONFIG, LABELS, SHARDS)
     run.close()
     other = RunFolder(run.path)

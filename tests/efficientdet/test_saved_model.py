@@ -15,7 +15,8 @@ from efficientdet.anchors import anchors_for
 from efficientdet.letterbox import letterbox
 from efficientdet.model.detector import normalise
 from efficientdet.model.postprocess import postprocess
-from efficientdet.saved_model import CHUNK
+from efficientdet.raw_names import by_level
+from efficientdet.saved_model import CHUNK, export_saved_model
 
 NAMES = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 
@@ -37,12 +38,22 @@ def answer(loaded: Any, pictures: np.ndarray) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in loaded.signatures["images"](images=tf.constant(pictures)).items()}
 
 
-def test_both_signatures_agree(loaded: Any, pictures: np.ndarray, answer: dict[str, np.ndarray]):
-    encoded = [tf.io.encode_png(picture) for picture in pictures]
-    by_bytes = loaded.signatures["serving_default"](image_bytes=tf.stack(encoded))
-    assert set(by_bytes) == set(answer) == set(NAMES)
+def test_all_signatures_agree(loaded: Any, pictures: np.ndarray, answer: dict[str, np.ndarray]):
+    encoded = [tf.io.encode_png(picture).numpy() for picture in pictures]
+    by_bytes = loaded.signatures["serving_default"](image_bytes=tf.constant(encoded))
+    by_examples = loaded.signatures["examples"](examples=tf.constant([example_of(image) for image in encoded]))
+    assert set(by_bytes) == set(by_examples) == set(answer) == set(NAMES)
     for name in NAMES:
         np.testing.assert_array_equal(by_bytes[name].numpy(), answer[name])
+        np.testing.assert_array_equal(by_examples[name].numpy(), answer[name])
+
+
+def example_of(encoded: bytes) -> bytes:
+    """A serialised tf.Example of an image, and of something else that a record may hold."""
+    features = tf.train.Features()
+    features.feature["image/encoded"].bytes_list.value.append(encoded)
+    features.feature["image/source_id"].bytes_list.value.append(b"7")
+    return tf.train.Example(features=features).SerializeToString()
 
 
 def test_answers_are_those_of_network_and_suppression_scaled_back(
@@ -78,6 +89,19 @@ def test_grey_and_transparent_images_of_different_sizes_share_a_batch(loaded: An
     found = loaded.signatures["serving_default"](image_bytes=tf.stack([grey, transparent]))
     boxes = found["detection_boxes"].numpy()
     assert (boxes.max(axis=1) <= [[40, 30, 40, 30], [20, 90, 20, 90]]).all()
+
+
+def test_raw_outputs_come_with_the_scale_of_each_image(every_format: Any, tmp_path: Path):
+    config = every_format.config.override({"export": {"post_mode": None}})
+    export_saved_model(every_format.model, config, every_format.label_map, tmp_path)
+    model = tf.saved_model.load(str(tmp_path))
+    wide = tf.image.resize(every_format.pictures[:1], (50, 100), method="nearest")
+    found = model.signatures["images"](images=tf.repeat(wide, CHUNK + 1, axis=0))
+    canvas, _ = letterbox(wide[0], (64, 64), config.model.architecture.mean)
+    raw = every_format.model(normalise(canvas[None], config), training=False)
+    np.testing.assert_allclose(found["scales"], [1 / 0.64] * (CHUNK + 1), rtol=1e-6)
+    for level, expected in zip(by_level(found)[0], raw.class_logits, strict=True):
+        np.testing.assert_allclose(level, tf.repeat(expected, CHUNK + 1, axis=0), atol=1e-3)
 
 
 def test_loads_where_the_package_is_not_installed(tiny_export: Any, tmp_path: Path):

@@ -24,6 +24,16 @@ def test_sigterm_sets_a_flag_and_nothing_else():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_ctrl_c_is_a_wish_once():
+    before = signal.getsignal(signal.SIGINT)
+    with Termination(signal.SIGINT, signal.SIGTERM) as termination:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert termination.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_in_another_thread_nothing_changes():
     before, asked = signal.getsignal(signal.SIGTERM), []
 

@@ -11,12 +11,12 @@ from ai_edge_litert.interpreter import Interpreter
 from flatbuffers import flexbuffers
 
 from efficientdet.anchors import anchors_for
-from efficientdet.infer import MAX_THREADS
 from efficientdet.model.detector import normalise
-from efficientdet.tflite import POSTPROCESS, SPARE_CLASSES
+from efficientdet.tflite_detector import MAX_THREADS
 from efficientdet.tflite_flatbuffer import unpack_model
+from efficientdet.tflite_tail import POSTPROCESS, SPARE_CLASSES
 
-TAIL = {"CONCATENATION", "DEQUANTIZE", "LOGISTIC", "PADV2", "RESHAPE", "SUB", POSTPROCESS}
+TAIL = {"CONCATENATION", "DEQUANTIZE", "LOGISTIC", "MINIMUM", "PADV2", "RELU", "RESHAPE", "SUB", POSTPROCESS}
 """All that may follow the network in float32."""
 
 
@@ -97,3 +97,12 @@ def test_no_class_is_lost_whatever_the_number_of_threads(tiny_export: Any, threa
         found |= set(answer["detection_classes"][0, : int(answer["num_detections"][0])])
     assert found == {0, 1, 2}
     assert threads < SPARE_CLASSES
+
+
+def test_boxes_end_at_the_border_of_the_input(tiny_export: Any):
+    """MediaPipe moves a box that begins outside of it, and keeps its size."""
+    run = Interpreter(str(tiny_export.folder / "model_int8.tflite"), num_threads=1).get_signature_runner()
+    answers = [run(images=picture[None]) for picture in tiny_export.pictures]
+    boxes = np.concatenate([a["detection_boxes"][0, : int(a["num_detections"][0])] for a in answers])
+    assert boxes.min() == 0
+    assert boxes.max() == 1

@@ -171,7 +171,7 @@ def test_scores_after_the_checkpoint_are_measured_again(tmp_path: Path):
 
 def test_a_second_process_is_refused_and_a_reader_writes_nothing(tmp_path: Path):
     _, _ = first = opened(tmp_path / "run")
-    with pytest.raises(ConfigError, match="another process is training here"):
+    with pytest.raises(ConfigError, match="another process is at work here"):
         opened(tmp_path / "run")
     first[0].close()
     reader, _ = opened(tmp_path / "other", writes=False)

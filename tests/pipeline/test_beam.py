@@ -22,7 +22,7 @@ from apache_beam.options.pipeline_options import (
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
-from components.example_gen.shard_job import ShardOptions
+from components.shard_job import ShardOptions
 from efficientdet.errors import ConfigError
 from pipeline.beam import BeamConfig, check_arguments
 from pipeline.config import PipelineConfig, load_config

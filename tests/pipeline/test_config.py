@@ -125,3 +125,17 @@ def test_a_search_can_be_asked_for_in_one_line(tmp_path: Path):
     words = ["tuning.trials=8", "tuning.max_steps=200", "tuning.aspect_ratios=[suggested, [1.0, 3.0]]"]
     tuning = load_config(path, words).tuning
     assert (tuning.trials, tuning.max_steps, tuning.aspect_ratios) == (8, 200, ("suggested", (1.0, 3.0)))
+
+
+@pytest.mark.parametrize(
+    ("export", "says"),
+    [
+        ({"formats": ["saved_model"]}, "detector.export.formats has no tflite_int8, which the pipeline judges"),
+        ({"formats": ["tflite_int8"]}, "detector.export.formats has no saved_model, which the pipeline judges"),
+        ({"pre_mode": None}, "the pipeline judges a SavedModel that finds objects in pictures"),
+        ({"post_mode": None}, "the pipeline judges a SavedModel that finds objects in pictures"),
+    ],
+)
+def test_what_could_not_be_judged_is_refused(export: dict, says: str):
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        PipelineConfig.parse(MINIMAL | {"detector": {"export": export}})

@@ -83,6 +83,14 @@ def test_without_trials_nothing_of_the_search_is_there(config: PipelineConfig) -
     assert training_inputs(other, "f00") == training_inputs(config, "f00")
 
 
+def test_other_formats_train_nothing_anew(config: PipelineConfig) -> None:
+    formats = ["saved_model", "tflite_int8", "tflite_float16"]
+    other = config.override({"detector": {"export": {"formats": formats}}})
+    assert trainer_settings(other) == trainer_settings(config)
+    assert json.loads(nodes_of(other)["Exporter"].exec_properties["export"])["formats"] == formats
+    assert json.loads(nodes_of(config)["Exporter"].exec_properties["export"])["formats"] == formats[:2]
+
+
 def test_with_trials_the_tuner_feeds_the_trainer(config: PipelineConfig) -> None:
     few, many = (config.override({"tuning": {"trials": trials, "epochs": 2}}) for trials in (3, 5))
     nodes = nodes_of(few)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from efficientdet.bundle import SAVED_MODEL_FOLDER, write_manifest
+from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
 from efficientdet.config import Config
 from efficientdet.data import ledger
 from efficientdet.data.example import AnnotatedImage, to_example
@@ -67,6 +69,11 @@ class RectangleDetector(tf.Module):
         }
 
 
+def local_beam() -> beam.Pipeline:
+    """A pipeline in this process; TFX, given arguments for one, packs itself for remote workers each time."""
+    return beam.Pipeline(argv=["--runner=FnApiRunner"])
+
+
 def write_bundle(
     folder: Path, shift: float, int8_shift: float, label_map: LabelMap = LABELS, more: Mapping[str, float] | None = None
 ) -> Path:
@@ -83,6 +90,42 @@ def write_bundle(
             packed.writestr("label_map.json", label_map.to_json())
     (folder / "config.yaml").write_text(config)
     (folder / "label_map.json").write_text(label_map.to_json())
+    write_manifest(folder)
+    return folder
+
+
+class CrashingDetector(tf.Module):
+    """Has its post-processing multiply two numbers in 32 bits: it makes room for nothing, and writes."""
+
+    @tf.function(input_signature=[tf.TensorSpec([1, SIZE, SIZE, 3], tf.uint8, name="images")], autograph=False)
+    def detect(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixel = tf.reduce_max(tf.cast(images, tf.float32)) / 255
+        options = {"max_detections": "i: 65536", "max_classes_per_detection": "i: 65536", "num_classes": "i: 2"}
+        options |= {"use_regular_nms": "b: false", "detections_per_class": "i: 1"}
+        options |= {"nms_score_threshold": "f: 0", "nms_iou_threshold": "f: 1"}
+        options |= {f"{side}_scale": "f: 1" for side in "yxhw"}
+        attributes = " ".join(f'attr {{ key: "{key}" value {{ {value} }} }}' for key, value in options.items())
+
+        @tf.function(experimental_implements=f'name: "TFLite_Detection_PostProcess" {attributes}')
+        def suppress(deltas: tf.Tensor, scores: tf.Tensor, anchors: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return tf.zeros([1, SLOTS, 4]), tf.zeros([1, SLOTS]), tf.zeros([1, SLOTS]), tf.zeros([1])
+
+        anchors = tf.constant([[0.5, 0.5, 0.2, 0.2]] * 8)
+        found = suppress(tf.zeros([1, 8, 4]) + pixel, tf.zeros([1, 8, 3]) + pixel, anchors)
+        names = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
+        return dict(zip(names, found, strict=True))
+
+
+def write_crashing_bundle(folder: Path, whole: Path) -> Path:
+    """The bundle `whole`, but for a TFLite file that takes its process down when it is run."""
+    shutil.copytree(whole, folder)
+    detector = CrashingDetector()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([detector.detect.get_concrete_function()], detector)
+    converter.allow_custom_ops = True
+    (folder / TFLITE_FILE).write_bytes(converter.convert())
+    with zipfile.ZipFile(folder / TFLITE_FILE, "a") as packed:
+        for name in ("config.yaml", "label_map.json"):
+            packed.write(whole / name, name)
     write_manifest(folder)
     return folder
 

@@ -22,8 +22,9 @@ from components.evaluator.record import SCORED_FOLDER, read_throughput
 from components.evaluator.results import read_metrics
 from efficientdet.blessing import Blessing
 from efficientdet.boxes import yxyx_to_xywh
-from efficientdet.bundle import TFLITE_FILE, write_manifest
+from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
 from efficientdet.coco_metric import COCO_METRICS
+from efficientdet.config import Config
 from efficientdet.data.input_pipeline import read_examples, read_records
 from efficientdet.errors import DataError, ModelError
 from efficientdet.label_map import LabelMap
@@ -31,7 +32,7 @@ from efficientdet.registry import open_registry
 from efficientdet.scored_image import read_scored_images
 from efficientdet.split_identity import TAG, split_identity
 
-from .conftest import write_records
+from .conftest import local_beam, write_crashing_bundle, write_records
 
 Bundle = Callable[..., Path]
 SCORE = float(np.float32(0.9))
@@ -54,10 +55,11 @@ def evaluate(
         "bounds": json.dumps(bounds),
         "registry": json.dumps(registry or {}),
         "baseline": baseline,
+        "timeout_s": 600.0,
         "example_splits": json_utils.dumps(["eval"]),
     }
     (folder / "blessing").mkdir(parents=True)
-    context = Executor.Context(beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(folder))
+    context = Executor.Context(make_beam_pipeline_fn=local_beam, tmp_dir=str(folder))
     Executor(context).Do(inputs, outputs, properties)
     blessing = Blessing.load(folder / "blessing")
     assert (folder / "blessing" / ("BLESSED" if blessing.blessed else "NOT_BLESSED")).is_file()
@@ -116,9 +118,12 @@ def test_a_model_within_its_bounds_is_blessed(tmp_path: Path, examples: Path, bu
     assert written["float"] == blessing.metrics["float"]
 
 
-def test_every_kind_of_bound_is_asked(tmp_path: Path, examples: Path, three_files: Path) -> None:
-    blessing = evaluate(
-        tmp_path,
+@pytest.fixture(scope="module")
+def three_judged(tmp_path_factory: pytest.TempPathFactory, examples: Path, three_files: Path) -> Path:
+    """Three files judged by every kind of bound."""
+    folder = tmp_path_factory.mktemp("three_judged")
+    evaluate(
+        folder,
         examples,
         three_files,
         floors={"AP50": 0.5, "float16/AP": 0.9},
@@ -129,6 +134,11 @@ def test_every_kind_of_bound_is_asked(tmp_path: Path, examples: Path, three_file
         max_megabytes={"float": 100, "int8": 1e-6},
         max_latency_ms={"float": 1e6, "int8": 1e-9},
     )
+    return folder
+
+
+def test_every_kind_of_bound_is_asked(three_judged: Path, three_files: Path) -> None:
+    blessing = Blessing.load(three_judged / "blessing")
     broken = ["floors.float16/AP", "slice_floors.image/format=jpeg", "max_tflite_drop.float16"]
     broken += ["max_latency_ms.int8", "max_megabytes.int8"]
     assert [rule.rule for rule in blessing.against] == broken
@@ -139,6 +149,19 @@ def test_every_kind_of_bound_is_asked(tmp_path: Path, examples: Path, three_file
     assert {"max_tflite_drop.int8", "max_tflite_class_drop.int8", "max_megabytes.float"} <= asked
     assert blessing.slices == {"image/format=png": blessing.metrics}
     assert blessing.runtimes["int8"]["bytes"] == (three_files / TFLITE_FILE).stat().st_size
+
+
+def test_a_file_that_takes_its_process_down_is_not_blessed(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+    blessing = evaluate(
+        tmp_path, examples, write_crashing_bundle(tmp_path / "crashing", bundle(1, 2)), floors={"AP": 0}
+    )
+    [rule] = blessing.rules
+    assert (rule.rule, rule.outcome) == ("runs.int8", "FAILED")
+    assert rule.sentence == "int8: crashed with SIGSEGV (Segmentation fault); nothing was scored"
+    assert (blessing.images_scored, blessing.images_total, blessing.metrics) == (0, 12, {})
+    assert set(blessing.runtimes) == {"float", "int8"}
+    assert rule.sentence in (tmp_path / "evaluation/report.html").read_text()
+    assert json.loads((tmp_path / "evaluation/thresholds.json").read_text()) == {}
 
 
 def test_without_groundtruth_nothing_is_blessed(tmp_path: Path, empty_pictures: Path, bundle: Bundle) -> None:
@@ -208,14 +231,15 @@ def test_a_split_that_changed_since_the_champion_was_judged(
     assert not any(rule.rule.startswith("max_champion_drop") for rule in blessing.rules)
 
 
-def test_a_champion_of_other_classes_is_not_compared(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+def test_a_champion_of_other_classes_is_not_compared(
+    tmp_path: Path, examples: Path, bundle: Bundle, registry: dict
+) -> None:
     other = tmp_path / "other"
     shutil.copytree(bundle(1, 2), other)
     (other / "label_map.json").write_text(LabelMap.from_names(["red"]).to_json())
     write_manifest(other)
-    registry = {"uri": str(tmp_path / "registry"), "name": "reds"}
-    open_registry(registry["uri"]).register(other, registry["name"])
-    blessing = evaluate(tmp_path, examples, bundle(2, 3), "1", registry, max_champion_drop=0)
+    open_registry(registry["uri"]).register(other, "reds")
+    blessing = evaluate(tmp_path, examples, bundle(2, 3), "1", registry | {"name": "reds"}, max_champion_drop=0)
     assert blessing.outcome == "BLESSED"
     [skipped] = [rule for rule in blessing.rules if rule.rule == "on_other_classes"]
     assert skipped.sentence.startswith("the champion reds@1 was trained on other classes")
@@ -248,12 +272,20 @@ def test_images_that_cannot_be_decoded_are_named(tmp_path: Path, examples: Path,
     assert (" and 2 more" in blessing.reasons[0]) == (bad == 7)
 
 
-def test_a_file_more_is_judged_too(tmp_path: Path, examples: Path, three_files: Path) -> None:
-    evaluate(tmp_path, examples, three_files)
-    found = read_metrics(str(tmp_path / "evaluation"))[""]
+def test_a_file_that_cannot_be_judged_is_named(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
+    folder = shutil.copytree(bundle(1, 2), tmp_path / "three")
+    (folder / "frozen_graph.pb").write_bytes(b"not even opened")
+    write_manifest(folder)
+    [skipped] = [rule for rule in evaluate(tmp_path, examples, folder).rules if rule.rule.startswith("files.")]
+    assert (skipped.rule, skipped.outcome) == ("files.frozen_graph.pb", "SKIPPED")
+    assert skipped.sentence.startswith("frozen_graph.pb ships too, but is neither scored nor run here")
+
+
+def test_a_file_more_is_judged_too(three_judged: Path) -> None:
+    found = read_metrics(str(three_judged / "evaluation"))[""]
     assert found["float16/images"][None] == 12
     assert found["float/AP"][None] > found["int8/AP"][None] > found["float16/AP"][None]
-    assert set(read_throughput(tmp_path / "evaluation")) == {"float", "float16", "int8"}
+    assert set(read_throughput(three_judged / "evaluation")) == {"float", "float16", "int8"}
 
 
 def test_a_changed_file_is_not_judged(tmp_path: Path, examples: Path, bundle: Bundle) -> None:
@@ -261,6 +293,21 @@ def test_a_changed_file_is_not_judged(tmp_path: Path, examples: Path, bundle: Bu
     with (changed / TFLITE_FILE).open("ab") as file:
         file.write(b"\0")
     with pytest.raises(ModelError, match=TFLITE_FILE):
+        evaluate(tmp_path, examples, changed)
+
+
+@pytest.mark.parametrize("without", ["saved_model", "post_mode"])
+def test_a_bundle_without_a_saved_model_to_hold_files_against(
+    tmp_path: Path, examples: Path, bundle: Bundle, without: str
+) -> None:
+    changed = shutil.copytree(bundle(1, 2), tmp_path / "changed")
+    if without == "saved_model":
+        shutil.rmtree(changed / SAVED_MODEL_FOLDER)
+    else:
+        config = Config.load(changed / "config.yaml").override({"export": {"post_mode": None}})
+        (changed / "config.yaml").write_text(config.to_yaml())
+    write_manifest(changed)
+    with pytest.raises(ModelError, match="ships no SavedModel that finds objects in pictures"):
         evaluate(tmp_path, examples, changed)
 
 

@@ -26,7 +26,7 @@ from efficientdet.data.example import to_example
 from efficientdet.data.input_pipeline import read_examples, read_records
 from efficientdet.scored_image import ScoredImage, read_scored_images
 
-from .conftest import IMAGES, LABELS, picture, write_examples, write_records
+from .conftest import IMAGES, LABELS, local_beam, picture, write_examples, write_records
 
 Bundle = Callable[..., Path]
 CLASS_LISTS = [[], [1], [2], [1, 2]] * (IMAGES // 4)
@@ -74,7 +74,7 @@ def analyse(folder: Path, config: tfma.EvalConfig, examples: Path, model: Path, 
         "module_path": extractor.__name__,
         "example_splits": json_utils.dumps(["eval"]),
     }
-    context = stock.Executor.Context(beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(folder))
+    context = stock.Executor.Context(make_beam_pipeline_fn=local_beam, tmp_dir=str(folder))
     stock.Executor(context).Do(inputs, outputs, properties)
     return folder / "evaluation"
 

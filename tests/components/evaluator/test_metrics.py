@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.evaluator.extractor import SCORED_IMAGE_KEY
-from components.evaluator.metrics import PER_CLASS, CocoDetectionMetrics
+from components.evaluator.metrics import CocoDetectionMetrics
+from efficientdet.blessing import CLASS_METRICS
 from efficientdet.coco_metric import COCO_METRICS, CocoAccumulator, Groundtruth, match_image
 from efficientdet.scored_image import Found, ScoredImage
 
@@ -98,7 +99,7 @@ def test_the_numbers_are_those_of_each_file(extracts: list[dict]) -> None:
         assert output[f"{variant}/images", None] == len(extracts)
         for class_id, names, expected in [
             (None, COCO_METRICS, scores.metrics),
-            *((class_id, PER_CLASS, metrics) for class_id, metrics in scores.per_class.items()),
+            *((class_id, CLASS_METRICS, metrics) for class_id, metrics in scores.per_class.items()),
         ]:
             ours = {name: output[f"{variant}/{name}", class_id] for name in names}
             theirs = {name: math.nan if expected[name] is None else expected[name] for name in names}

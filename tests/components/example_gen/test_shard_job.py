@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,11 +24,12 @@ from PIL import Image
 
 from components.example_gen import CocoExampleGen
 from components.example_gen.entry_file import write_entries, write_index
-from components.example_gen.shard_job import LostJobError, shard_job, write_shards
 from components.example_gen.write_shard import Shard, SplitWork, WriteShard
+from components.shard_job import LostJobError, shard_job, write_shards
 from efficientdet.data.coco import coco_label_map, read_coco
 from efficientdet.data.demo import write_demo_data
 from efficientdet.errors import EfficientDetError
+from tests.free_port import free_port
 
 TRAIN = "annotations/instances_train.json"
 PORTABLE = {
@@ -163,7 +163,7 @@ def test_a_job_that_fails_or_hangs_is_run_again(work, kind: type[WriteShard], sa
     with caplog.at_level(logging.WARNING):
         write_shards(lambda: pipeline("--runner=FnApiRunner", "--shard_patience=1"), shards, writer)
     assert content(writer) == content(plain)
-    [said] = [r.getMessage() for r in caplog.records if r.name == "components.example_gen.shard_job"]
+    [said] = [r.getMessage() for r in caplog.records if r.name == "components.shard_job"]
     assert said.startswith("job 1 ended with")
     assert says in said
 
@@ -256,7 +256,7 @@ def _open_files(process: int) -> list[str]:
 @contextmanager
 def portable_stack(folder: Path) -> Iterator[tuple[list[str], int]]:
     """A job server and a pool of workers, each a process: the arguments to use them, and the pool's process id."""
-    [job_port, pool_port] = [_free_port() for _ in range(2)]
+    job_port, pool_port = free_port(), free_port()
     server = [str(Path(__file__).with_name("job_server.py")), str(job_port)]
     pool = ["-m", "apache_beam.runners.worker.worker_pool_main", "--service_port", str(pool_port)]
     # The pool starts its workers as `python`.
@@ -286,9 +286,3 @@ def portable_stack(folder: Path) -> Iterator[tuple[list[str], int]]:
         for process in reversed(processes):
             process.terminate()
             process.wait(timeout=60)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -57,6 +57,7 @@ def test_what_is_written_down_is_read_back() -> None:
     [
         {"floors": {"AP": 0}},
         {"class_floors": {"dog": {"AP": 0.1}}},
+        {"class_floors": {"dog": {"int8/AR100": 0.1}}},
         {"slice_floors": {"image/group=a": {"AP": 0.1}}},
         {"max_tflite_class_drop": 0.1},
         {"max_champion_drop": 0},
@@ -82,6 +83,11 @@ def test_no_bound_is_none(values: dict) -> None:
         ({"floors": {"AP": 40}}, "floors.AP=40"),
         ({"floors": {"AP": True}}, "AP=True: true and false mean nothing here"),
         ({"class_floors": {"dog": {"AP5": 0.1}}}, "class_floors.dog={'AP5': 0.1}"),
+        (
+            {"class_floors": {"dog": {"AR1": 0.1}}},
+            "'AR1' is not measured per class; set floors of it, or take AP, AP50",
+        ),
+        ({"class_floors": {"dog": {"int8/AR10": 0.1}}}, "'int8/AR10' is not measured per class"),
         ({"slice_floors": {"night": {"AP": 0.1}}}, "'night' is no slice; write FEATURE=VALUE"),
         ({"max_tflite_drop": {"int8": 2}}, "max_tflite_drop.int8=2"),
         ({"max_tflite_drop": {"int8": False}}, "int8=False: true and false mean nothing here"),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efficientdet.blessing import Bounds, Champion, Evidence, Rule, judge
+from efficientdet.blessing.rule import possible
 from efficientdet.bootstrap import Interval
 
 
@@ -22,9 +23,10 @@ def evidence(float_ap: float | None = 0.5, int8_ap: float | None = 0.5, **known:
 
 
 def asked(values: dict[str, Any], of: Evidence) -> dict[str, Rule]:
-    """The rules by name; each name must be there once."""
+    """The rules by name; each name must be there once, and each answer follow from what the rule holds."""
     rules = judge(Bounds.parse(values), of)
     assert len({rule.rule for rule in rules}) == len(rules)
+    assert all(rule.outcome in possible(rule) for rule in rules)
     return {rule.rule: rule for rule in rules}
 
 
@@ -248,3 +250,9 @@ def test_a_champion_judged_on_another_split(policy: str, outcome: str, compared:
     assert ("max_champion_drop.float" in rules) == compared
     if compared:
         assert rules["max_champion_drop.float"].outcome == "FAILED"
+
+
+def test_what_ships_unjudged_is_named_and_takes_no_blessing():
+    rules = asked({"floors": {"AP": 0.2}}, evidence(unjudged=["frozen_graph.pb", "model.onnx"]))
+    assert [rule.outcome for name, rule in rules.items() if name.startswith("files.")] == ["SKIPPED", "SKIPPED"]
+    assert rules["files.model.onnx"].sentence.startswith("model.onnx ships too, but is neither scored nor run here")

@@ -121,6 +121,12 @@ def edited(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("rules.1.outcome", "FINE", "rules.1.outcome: Input should be 'PASSED'"),
         ("rules.1.value", "0.4", "rules.1.value"),
         ("rules.1.bound", float("nan"), "rules.1.bound: Input should be a finite number"),
+        (
+            "rules.1.outcome",
+            "PASSED",
+            "says PASSED of the rule floors.int8/AP, but its value 0.4 and bound 0.6 say FAILED",
+        ),
+        ("rules.0.value", 0.05, "says PASSED of the rule floors.float/AP, but its value 0.05 and bound 0.1 say FAILED"),
         ("rules.1.extra", 1, "rules.1.extra: Unexpected keyword argument"),
         ("split", None, "split: Field required"),
         ("on_inconclusive", "shrug", "on_inconclusive"),
@@ -138,7 +144,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path, path: str, value: Any, says
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"outcome": "BLESSED"}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"outcome": "BLESSED"}', "[" * 100_000, '{"a":' * 100_000])
 def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "blessing.json").write_text(text)
     with pytest.raises(DataError, match="is not a blessing of the Evaluator"):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from efficientdet.blessing import Rule
-from efficientdet.blessing.rule import at_least, at_most, policy, shown
+from efficientdet.blessing.rule import at_least, at_most, policy, possible, shown
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,32 @@ def test_a_policy_names_its_setting(setting: str, outcome: str) -> None:
 def test_a_rule_is_whole_or_none(fields: dict) -> None:
     with pytest.raises(ValidationError):
         Rule(**{"rule": "a", "value": 0.5, "bound": 0.4, "outcome": "PASSED", "sentence": "so", **fields})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bound", "interval", "answers"),
+    [
+        ("images.int8", 8, 8, None, "PASSED"),
+        ("images.int8", 7, 8, None, "FAILED"),
+        ("images.int8", 0, 0, None, "FAILED"),
+        ("floors.int8/AP", 0.4, 0.4, None, "PASSED"),
+        ("class_floors.a.b.int8/AP", 0.39, 0.4, None, "FAILED"),
+        ("slice_floors.image/group=a.int8/AP", None, 0.4, None, "FAILED"),
+        ("floors.int8/AP", 0.4, None, None, "PASSED"),
+        ("floors.int8/AP", None, None, None, "FAILED"),
+        ("runs.int8", None, None, None, "FAILED"),
+        ("files.int8", None, None, None, "FAILED SKIPPED"),
+        ("max_latency_ms.int8", 30, 30, None, "PASSED"),
+        ("max_megabytes.int8", 30.1, 30, None, "FAILED"),
+        ("max_champion_drop.int8", 0.03, 0.02, (0.01, 0.04), "INCONCLUSIVE"),
+        ("max_champion_drop.int8", 0.03, 0.02, (0.025, 0.04), "FAILED"),
+        ("max_champion_drop.int8", 0.01, 0.02, (-0.01, 0.02), "PASSED"),
+        ("max_champion_drop.int8", None, 0.02, None, "FAILED SKIPPED"),
+        ("on_no_bounds", None, None, None, "FAILED SKIPPED"),
+        ("of another kind", 1, 2, None, "PASSED FAILED INCONCLUSIVE SKIPPED"),
+    ],
+)
+def test_an_answer_follows_from_what_was_asked(
+    name: str, value: float | None, bound: float | None, interval: tuple[float, float] | None, answers: str
+) -> None:
+    assert possible(Rule(name, value, bound, "PASSED", "so", interval)) == tuple(answers.split())

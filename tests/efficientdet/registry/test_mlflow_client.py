@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,14 +14,9 @@ from efficientdet.bundle import verify_manifest
 from efficientdet.errors import RegistryError
 from efficientdet.registry import open_registry
 from efficientdet.registry.mlflow_client import Location
+from tests.free_port import free_port
 
 WriteBundle = Callable[[str], Path]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The Beam job of example generation, run again without what is done when its engine loses it."""
+"""A Beam job whose workers write shards, run again without what is done when its engine loses it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,33 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult
 
-from components.example_gen.write_shard import Shard, WriteShard
 from efficientdet.errors import EfficientDetError
 
 LOOK_SECONDS = 30
 """How often the shards are counted at least: a listing of one folder."""
 
 logger = logging.getLogger(__name__)
+
+S = TypeVar("S")
+
+
+class ShardWriter(Protocol[S]):
+    """A beam.DoFn that writes a shard into files below the folder `uri`, whole or not at all.
+
+    Names and contents depend on the shard alone, so work may be repeated. The name of a shard is its `str`.
+    """
+
+    uri: str
+
+    def missing(self, shards: Sequence[S]) -> list[S]:
+        """Those that are not written yet."""
 
 
 class ShardOptions(PipelineOptions):
@@ -38,7 +52,7 @@ class LostJobError(EfficientDetError):
     """A job does nothing any more, and its engine does not say so."""
 
 
-def write_shards(make_pipeline: Callable[[], beam.Pipeline], shards: Sequence[Shard], writer: WriteShard) -> None:
+def write_shards(make_pipeline: Callable[[], beam.Pipeline], shards: Sequence[S], writer: ShardWriter[S]) -> None:
     """Has the workers of a Beam engine write shards, those that are written already excepted.
 
     A job that fails or gets lost, as with a killed worker where the engine starts no other, is run again for what it
@@ -72,16 +86,16 @@ def write_shards(make_pipeline: Callable[[], beam.Pipeline], shards: Sequence[Sh
             return
 
 
-def _require_all(shards: Sequence[Shard], writer: WriteShard) -> None:
+def _require_all(shards: Sequence[S], writer: ShardWriter[S]) -> None:
     """Raises EfficientDetError when the workers of a job that went well wrote somewhere else."""
     if missing := writer.missing(shards):
         raise EfficientDetError(
             f"{writer.uri}: the Beam job is done, but {len(missing)} of {len(shards)} shards are not there, as"
-            f" {missing[0].split}-{missing[0].name}; set `root` to a folder that every worker has under this path"
+            f" {missing[0]}; name a folder (`root`, --output) that every worker has under this path"
         )
 
 
-def shard_job(pipeline: beam.Pipeline, shards: Sequence[Shard], writer: WriteShard) -> beam.PCollection:
+def shard_job(pipeline: beam.Pipeline, shards: Sequence[S], writer: Any) -> beam.PCollection:
     """The transforms, the same for every engine: the names of the shards that were written."""
     return pipeline | "Shards" >> beam.Create(shards) | "Spread" >> beam.Reshuffle() | "Write" >> beam.ParDo(writer)
 

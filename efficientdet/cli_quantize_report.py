@@ -1,0 +1,106 @@
+"""`efficientdet quantize-report`: which layers lose most in int8, and what keeping some in float would gain."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from efficientdet.atomic_file import write_json
+from efficientdet.cli_messages import messages, needs_tensorflow
+from efficientdet.cli_paths import LocalPath
+from efficientdet.cli_shards import SHARDS_HELP, example_shards, readable_shards
+
+if TYPE_CHECKING:
+    from efficientdet.config import Config
+    from efficientdet.label_map import LabelMap
+    from efficientdet.quantize_report import QuantizeReport
+
+
+DETECTOR = "detector"  # of a run's folder
+
+
+@click.command("quantize-report")
+@click.option(
+    "--model",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A trained detector, the folder of the run that made it, or an export with a SavedModel.",
+)
+@click.option("--examples", required=True, metavar="GLOB", help=f"{SHARDS_HELP} They calibrate, as in an export.")
+@click.option(
+    "--float-layers", multiple=True, metavar="PATTERN", help="Layers to keep in float, as blocks_0/*; may be repeated."
+)
+@click.option("--images", default=20, show_default=True, type=click.IntRange(min=1), help="Images that are compared.")
+@click.option("--worst", default=15, show_default=True, type=click.IntRange(min=1), help="Layers to list.")
+@click.option("--json", "json_file", type=LocalPath(dir_okay=False), help="File for all layers, for scripts.")
+def quantize_report(
+    model: Path, examples: str, float_layers: tuple[str, ...], images: int, worst: int, json_file: Path | None
+) -> None:
+    """Show what each layer loses in int8, the worst first, and what arrives at the network's answers.
+
+    The remedy for a bad layer is to keep it in float: try it here with --float-layers, then export with the same.
+    """
+    with messages(), needs_tensorflow("quantising a detector"):
+        report = _report(model, examples, float_layers, images)
+    if json_file:
+        write_json(json_file, report.to_dict())
+    _print(report, worst)
+
+
+def _report(model: Path, examples: str, float_layers: tuple[str, ...], images: int) -> QuantizeReport:
+    from itertools import islice
+
+    from efficientdet.data.representative_dataset import RepresentativeDataset
+    from efficientdet.quantize_report import quantize_report
+    from efficientdet.tflite import TFLiteWriter
+
+    network, config, labels = _detector(model / DETECTOR if (model / DETECTOR).is_dir() else model)
+    with readable_shards(examples):
+        dataset = RepresentativeDataset(list(example_shards(examples)), config)
+        with TFLiteWriter(network, config, labels) as writer:
+            calibrated = writer.calibrated(dataset, raw=True)
+            patterns = float_layers or config.export.float_layers
+            return quantize_report(calibrated, islice(dataset, images), patterns)
+
+
+def _detector(folder: Path) -> tuple[Any, Config, LabelMap]:
+    """The network of a checkpoint, or of an export: then with the weights in its SavedModel."""
+    from efficientdet import config as config_file
+    from efficientdet.bundle import SAVED_MODEL_FOLDER
+    from efficientdet.checkpoint import load_detector
+    from efficientdet.config import Config
+    from efficientdet.label_map import LabelMap
+    from efficientdet.model.detector import build_detector
+    from efficientdet.transfer import load_checkpoint
+
+    if not (folder / SAVED_MODEL_FOLDER / "saved_model.pb").is_file():
+        return load_detector(folder)
+    config, labels = Config.load(folder / config_file.FILE_NAME), LabelMap.load(folder)
+    network = build_detector(config, len(labels))
+    load_checkpoint(network, folder / SAVED_MODEL_FOLDER, labels.names, labels.names)
+    return network, config, labels
+
+
+def _print(report: QuantizeReport, worst: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from efficientdet.quantize_report import SUSPICIOUS
+
+    layers = Table("layer", "noise / signal", "error in steps", "step", title="Added by the layer itself")
+    for error in report.layers[:worst]:
+        layers.add_row(error.layer, f"{error.noise:.2%}", f"{error.steps:.2f}", f"{error.scale:.3g}")
+    outputs = Table("answer", "noise / signal", "root mean square", title="Arriving at the answers")
+    for arrived in report.outputs:
+        outputs.add_row(arrived.output, f"{arrived.noise:.2%}", f"{arrived.rmse:.3g}")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(layers, outputs)
+    click.echo(f"{report.images} images; in float: {', '.join(report.float_layers) or 'nothing'}")
+    if report.suspects:
+        tries = " ".join(f"--float-layers '{name}'" for name in report.suspects[:5])
+        click.echo(f"{len(report.suspects)} layers add {SUSPICIOUS:.1%} of noise or more; try {tries}")
+    else:
+        click.echo(f"no layer adds {SUSPICIOUS:.1%} of noise or more: int8 fits them all")
