@@ -10,9 +10,8 @@ from typing import Any
 
 from components.bulk_inferrer.detect_shard import SUFFIX
 from efficientdet.atomic_file import atomic_file
-from efficientdet.detection_file import image_id_of
+from efficientdet.coco_image_ids import ImageIds
 from efficientdet.errors import DataError
-from efficientdet.frame import Frame
 
 SUMMARY_FILE = "summary.json"
 
@@ -36,27 +35,29 @@ def read_detections(folder: str | Path) -> Iterator[dict[str, Any]]:
 def write_coco(folder: str | Path, path: str | Path) -> int:
     """Writes the detections of all shards as one COCO result file, for `efficientdet evaluate --detections`.
 
-    Boxes are exact to 0.01 pixels and scores to 0.000001, as in the shards. Returns how many there are.
+    Boxes are exact to 0.01 pixels and scores to 0.000001, as in the shards; ids are those of
+    `efficientdet.coco_image_ids`. Returns how many detections there are.
     """
     count = 0
     with atomic_file(path) as aside, aside.open("w", encoding="utf-8") as file:
+        ids = ImageIds((record["file"], record.get("image_id")) for record in read_detections(folder))
         file.write("[")
         for record in read_detections(folder):
-            for entry in _entries(record):
+            for entry in _entries(record, ids(record["file"], record.get("image_id"))):
                 file.write(f"{',' if count else ''}\n{json.dumps(entry)}")
                 count += 1
         file.write("\n]\n")
     return count
 
 
-def _entries(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _entries(record: dict[str, Any], image_id: int | str) -> Iterator[dict[str, Any]]:
     for found in record.get("detections", []):
         box = found["box"]
         sides = [round(box["xmax"] - box["xmin"], 2), round(box["ymax"] - box["ymin"], 2)]
-        image_id = image_id_of(Frame(record["file"], None, image_id=record.get("image_id")))  # type: ignore[arg-type]
         yield {
             "image_id": image_id,
             "category_id": found["category_id"],
             "bbox": [box["xmin"], box["ymin"], *sides],
             "score": found["score"],
+            "file_name": record["file"],
         }

@@ -34,7 +34,8 @@ def test_a_folder_on_this_machine(run: Callable[..., Result], tmp_path: Path):
     assert "cut.png: skipped, " in result.output
     assert f"1 detections in 1 images, 1 could not be read: {tmp_path / 'out'}, 1 shards" in result.output
     [entry] = json.loads((tmp_path / "results.json").read_text())
-    assert entry == {"image_id": 7, "category_id": 1, "bbox": [0.0, 0.0, 32.0, 32.0], "score": 1.0}
+    square = {"category_id": 1, "bbox": [0.0, 0.0, 32.0, 32.0], "score": 1.0}
+    assert entry == {"image_id": 7, **square, "file_name": "7.png"}
     again = run(*words)
     assert again.exit_code == 1
     assert "out: is there already; name a new folder" in again.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from components.bulk_inferrer import bulk_infer, read_detections, write_coco
 from efficientdet.coco_results import CocoResults
 from efficientdet.data.coco_groundtruth import CocoGroundtruth
 from efficientdet.errors import DataError
+from efficientdet.infer import Outputs, run_infer
 from tests.components.bulk_inferrer.test_job import HERE
 
 
@@ -27,6 +29,19 @@ def test_coco_results_are_read_by_the_evaluation(squares: Path, examples: str, t
     assert scores == pytest.approx([140 / 255], abs=1e-6)
     # 60x44 fits the 64x64 input at scale 64/60: its upper left quarter is 30x30 pixels of the image
     assert boxes.tolist() == [[0, 0, 30, 30]]
+
+
+def test_bulk_and_single_inference_call_images_alike(squares: Path, images: Path, tmp_path: Path):
+    for place in ("a/1.png", "b/1.png", "b/2.png", "c/x.png"):
+        (tmp_path / "images" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(images / "003.png", tmp_path / "images" / place)
+    bulk_infer(squares, tmp_path / "out", HERE, images=str(tmp_path / "images"), shards=3)
+    write_coco(tmp_path / "out", tmp_path / "bulk.json")
+    run_infer(squares, tmp_path / "images", Outputs(coco=tmp_path / "single.json"))
+    bulk, single = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("bulk", "single"))
+    for entries in (bulk, single):
+        assert [entry["image_id"] for entry in entries] == ["a/1.png", "b/1.png", 2, "c/x.png"]
+        assert [entry["file_name"] for entry in entries] == ["a/1.png", "b/1.png", "b/2.png", "c/x.png"]
 
 
 def test_what_is_not_finished_is_no_result(squares: Path, images: Path, tmp_path: Path):
