@@ -28,9 +28,7 @@ def open_source(place: str, leave_out: Sequence[Path] = ()) -> ImageFiles | Vide
         return _video(files[0])
     if all(is_video(file) for file in files):
         names = ", ".join(file.name for file in files[:3])
-        raise DataError(
-            f"{place}: leads to {len(files)} videos, as {names}; {ONE_VIDEO}, so name one, or loop over them"
-        )
+        raise DataError(f"{place}: leads to {len(files)} videos, as {names}; {ONE_VIDEO}, so name one after the other")
     return ImageFiles(place, leave_out)
 
 

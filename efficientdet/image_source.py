@@ -82,9 +82,7 @@ def find_files(place: str | Path, leave_out: Sequence[Path] = ()) -> tuple[Path,
     """
     path = Path(place)
     if not str(place).strip():
-        raise DataError(
-            f"{str(place)!r}: is no place of images; give an image, a folder or a pattern, . for this folder"
-        )
+        raise DataError(f"{str(place)!r}: is no place of images; give an image, a folder (. for this) or a pattern")
     if path.is_file():
         return path.parent, [path]
     if path.is_dir():

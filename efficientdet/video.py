@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        "3g2 3gp asf avi divx f4v flv h264 h265 hevc ivf m1v m2ts m2v m4v mjpeg mjpg mkv mov mp4 mpe mpeg mpg mts mxf "
-        "nut ogm ogv rm rmvb ts vob webm wmv y4m"
-    ).split()
+    {
+        *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2ts"),
+        *(".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut"),
+        *(".ogm", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    }
 )
 """By which a file is known as a video among others; one by itself may have any."""
 TEXT = "tty"
