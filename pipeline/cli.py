@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
-from pipeline.cli_infer import infer
+from pipeline.cli_infer import infer, merge
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -33,6 +33,7 @@ def main() -> None:
 
 
 main.add_command(infer)
+main.add_command(merge)
 
 
 @main.command()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from components.bulk_inferrer import bulk_infer, read_detections, write_coco
+from components.bulk_inferrer import bulk_infer, check_coco_target, read_detections, write_coco
 from efficientdet.coco_results import CocoResults
 from efficientdet.data.coco_groundtruth import CocoGroundtruth
-from efficientdet.errors import DataError
+from efficientdet.errors import ConfigError, DataError
 from efficientdet.infer import Outputs, run_infer
 from tests.components.bulk_inferrer.test_job import HERE
 
@@ -53,3 +53,19 @@ def test_what_is_not_finished_is_no_result(squares: Path, images: Path, tmp_path
     with pytest.raises(DataError, match="is damaged"):
         write_coco(tmp_path / "out", tmp_path / "results.json")
     assert not (tmp_path / "results.json").exists()
+
+
+def test_where_results_cannot_be_is_said(tmp_path: Path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for target, says in (
+        (tmp_path / "file/results.json", r"results\.json: cannot be written \(File exists: .*/file\); name another"),
+        (tmp_path / "folder", r"folder: cannot be written \(Is a directory: .*/folder\)"),
+        (tmp_path / "out", "out: is read, or the folder of the detections"),
+        (tmp_path / "folder/../model.tflite", r"model\.tflite: is read, or the folder"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            check_coco_target(target, tmp_path / "out", tmp_path / "model.tflite")
+    check_coco_target(tmp_path / "new/results.json", tmp_path / "out", tmp_path / "model.tflite")
+    check_coco_target(tmp_path / "out/results.json", tmp_path / "out", tmp_path / "model.tflite")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "new"]
