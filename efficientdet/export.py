@@ -61,8 +61,7 @@ def export_bundle(
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         with TFLiteWriter(model, config, label_map) as tflite:
-            for name in config.export.formats:
-                kind = FORMATS[name]
+            for kind in sorted(map(FORMATS.__getitem__, config.export.formats), key=_has_float_layers, reverse=True):
                 if kind.runtime == "tflite":
                     _write_tflite(kind, tflite, calibration, aside)
                 else:
@@ -77,6 +76,11 @@ def export_bundle(
         shutil.rmtree(aside, ignore_errors=True)
         raise
     return manifest
+
+
+def _has_float_layers(kind: ExportFormat) -> bool:
+    """Whether `export.float_layers` concerns a format: it goes first, as it is refused when they are wrong."""
+    return kind.runtime == "tflite" and kind.calibrated and not kind.raw
 
 
 def _say_what_differs(config: Config) -> None:
