@@ -96,22 +96,22 @@ def test_the_sizes_that_are_not_lite_are_faithful_too(tmp_path: Path):
     check_answers(export, interpreter)
 
 
-def check_answers(tiny_export: TinyExport, interpreter: Interpreter) -> None:
+def check_answers(export: TinyExport, interpreter: Interpreter) -> None:
     """Asserts that what goes into suppression is as in the float network."""
     [op] = operators(interpreter)[POSTPROCESS]
-    raw = tiny_export.model(normalise(tiny_export.pictures, tiny_export.config), training=False)
-    count = len(tiny_export.pictures)
+    raw = export.model(normalise(export.pictures, export.config), training=False)
+    count = len(export.pictures)
     deltas = np.concatenate([np.reshape(level, (count, -1, 4)) for level in raw.box_deltas], axis=1)
     logits = np.concatenate([np.reshape(level, (count, -1, 3)) for level in raw.class_logits], axis=1)
     codes, scores = [], []
-    for picture in tiny_export.pictures:
+    for picture in export.pictures:
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture[None])
         interpreter.invoke()
         codes.append(interpreter.get_tensor(op["inputs"][0])[0])
         scores.append(interpreter.get_tensor(op["inputs"][1])[0, :, SPARE_CLASSES:])
     assert np.corrcoef(np.ravel(codes), deltas.ravel())[0, 1] > 0.98
     assert np.corrcoef(np.ravel(scores), (1 / (1 + np.exp(-logits))).ravel())[0, 1] > 0.98
-    ymin, xmin, ymax, xmax = anchors_for(tiny_export.config).boxes.T / 64
+    ymin, xmin, ymax, xmax = anchors_for(export.config).boxes.T / 64
     anchors = np.stack([(ymin + ymax) / 2, (xmin + xmax) / 2, ymax - ymin, xmax - xmin], axis=1)
     np.testing.assert_allclose(interpreter.get_tensor(op["inputs"][2]), anchors, atol=1e-6)
 
