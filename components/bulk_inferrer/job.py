@@ -80,8 +80,8 @@ def bulk_infer(
     detector, digest = open_detector(model), content_sha256(model)
     with lock(partial):
         lists = partial / ASIDE / "lists"
-        work, content = deal_examples(examples, shards) if examples else deal_images(images or "", lists, shards)
-        about = {"model": digest, "content": content, "shards": len(work), "score_threshold": score_threshold}
+        work, names = deal_examples(examples, shards) if examples else deal_images(images or "", lists, shards)
+        about = {"model": digest, "names": names, "shards": len(work), "score_threshold": score_threshold}
         _claim(partial, about)
         worker = DetectShard(str(partial), str(model), digest, score_threshold)
         worker.forget_changed(work)
