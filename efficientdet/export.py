@@ -94,13 +94,17 @@ def _say_what_differs(config: Config) -> None:
 
 
 def _put(new: Path, folder: Path) -> None:
-    """Moves a folder to its place; what was there goes last."""
+    """Moves a folder to its place; what was there goes last, and comes back when that cannot be done."""
     if not folder.exists():
         new.rename(folder)
         return
     old = new.with_name(f"{new.name}-old")
     folder.rename(old)
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
     shutil.rmtree(old)
 
 
