@@ -42,6 +42,8 @@ ONNX = ["onnx>=1.17,<1.18", "onnxruntime>=1.18", "tf2onnx>=1.17"]
 # PyAV: wheels with FFmpeg for Linux, macOS and Windows.
 VIDEO = ["av>=14"]
 DEV = [
+    # MLflow's basic-auth server, for the tests
+    "flask-wtf>=1.2",
     "hypothesis>=6",
     "import-linter>=2",
     "jax>=0.4.34,<0.5",

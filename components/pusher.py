@@ -26,7 +26,9 @@ from efficientdet.data import profile as profile_file
 from efficientdet.errors import DataError, ModelError
 from efficientdet.infra_blessing import InfraBlessing
 from efficientdet.label_map import LabelMap
-from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry
+from efficientdet.person import person
+from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry, rival_of
+from efficientdet.registry.promotion import promote
 from efficientdet.report.page import FILE_NAME as REPORT_FILE
 
 PUSHED_FILE = "pushed.json"
@@ -90,9 +92,10 @@ def push(
         facts[THRESHOLDS_TAG] = f"{DOCUMENTS_FOLDER}/{THRESHOLDS_FILE}"
     registry = open_registry(settings["uri"])
     alias = settings.get("alias", CHAMPION)
-    rival = registry.champion(settings["name"], alias)
+    rival = registry.champion(settings["name"], rival_of(alias))
     if rival and overtaken(rival, tags):
-        reason = f"{rival} became {alias} while this model was judged against another; run again to compare with it"
+        reason = f"{rival} became {rival_of(alias)} while this model was judged against another; run again"
+        reason += " to compare with it"
         return {"pushed": False, "reason": reason}
     version = registry.register(
         uris["model"],
@@ -101,7 +104,10 @@ def push(
         tags=facts | dict(tags),
         documents=[path for path in beside if path.is_file()],
     )
-    registry.set_alias(version.name, alias, version.version)
+    if alias == CHAMPION:
+        promote(registry, version.name, version.version, by=person(), reason=str(judgement.override or "blessed"))
+    elif CHAMPION not in version.aliases:
+        registry.set_alias(version.name, alias, version.version)
     reason = f"{judgement.override or 'blessed'}, registered in {registry.uri}"
     return {"pushed": True, "name": version.name, "version": version.version, "alias": alias, "reason": reason}
 
@@ -178,7 +184,8 @@ class Pusher(base_component.BaseComponent):
           infra_blessing: InfraBlessing of that model.
           evaluation: ModelEvaluation with its `metrics.json`.
           examples: Examples the model was trained on; label map and ledger are taken from them.
-          registry: `uri` of the registry, `name` to register under and `alias` that moves (champion).
+          registry: `uri` of the registry, `name` to register under and `alias` that moves: `champion` is promoted,
+            with a record of it; `candidate` waits for somebody to promote it.
           tags: facts of this run to keep with the version, such as the fingerprint of its data.
           fingerprint: hash of the code; TFX's own cache key knows only inputs and parameters.
           statistics: ExampleStatistics of our StatisticsGen, whose profile of the data the version then keeps.

@@ -12,6 +12,7 @@ import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_infer import infer
+from pipeline.cli_promote import promote, rollback
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -33,6 +34,8 @@ def main() -> None:
 
 
 main.add_command(infer)
+main.add_command(promote)
+main.add_command(rollback)
 
 
 @main.command()

@@ -13,7 +13,7 @@ from efficientdet.blessing import Bounds
 from efficientdet.config import Config
 from efficientdet.errors import ConfigError, RegistryError
 from efficientdet.infra_blessing import Infra
-from efficientdet.registry import CHAMPION, check_alias, check_name
+from efficientdet.registry import CHAMPION, check_name, check_published_alias
 from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
 from efficientdet.validation import Validation
@@ -121,8 +121,9 @@ class RegistryConfig(Settings):
         description="Folder of an embedded registry, or an MLflow server's http(s) address.",
     )
     name: Annotated[str, AfterValidator(_checked(check_name))] = Field(description="Registered model's name.")
-    alias: Annotated[str, AfterValidator(_checked(check_alias))] = Field(
-        CHAMPION, description="Alias that moves to a pushed model."
+    alias: Annotated[str, AfterValidator(_checked(check_published_alias))] = Field(
+        CHAMPION,
+        description="Alias that moves to a pushed model: champion, candidate (`promote` makes it champion) or a word.",
     )
 
 

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from efficientdet.errors import RegistryError
 
-CHAMPION = "champion"
+CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
+"""What consumers get; what was published and waits to be promoted; the champion before this one."""
 DOCUMENTS_FOLDER = "documents"
 """Where a version holds the documents that were registered beside its bundle."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -66,7 +67,22 @@ class Registry(Protocol):
         """
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Points `alias` at a version, taking it from whichever version had it."""
+        """Points `alias` at a version, taking it from whichever version had it.
+
+        The champion moves by `efficientdet.registry.promotion`, which records it.
+        """
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Takes an alias away, if there is such a one."""
+
+    def notes(self, name: str) -> dict[str, str]:
+        """What was noted with a name by key; nothing for a name that is not registered."""
+
+    def note(self, name: str, key: str, value: str) -> None:
+        """Notes one text of at most 5000 characters with a registered name, at once or not at all."""
+
+    def delete(self, name: str, version: str) -> None:
+        """Removes a version without an alias, then its files; its number is never given again."""
 
     def versions(self, name: str | None = None) -> list[ModelVersion]:
         """The versions of one name or of all, names in order, newest first; none when there is no registry yet."""
@@ -108,6 +124,21 @@ def parse_reference(reference: str) -> tuple[str, str]:
     if not _NAME.fullmatch(name) or (at and not _NAME.fullmatch(selector)):
         raise RegistryError(f"{reference!r}: not a model reference; write NAME, NAME@{CHAMPION} or NAME@3")
     return name, selector or CHAMPION
+
+
+def rival_of(alias: str) -> str:
+    """Whose version a model published under this alias is judged against: a candidate's rival is the champion."""
+    return CHAMPION if alias == CANDIDATE else alias
+
+
+def check_published_alias(alias: str) -> None:
+    """Raises RegistryError unless new models can be published under this alias."""
+    check_alias(alias)
+    if alias == PREVIOUS:
+        raise RegistryError(
+            f"alias {alias!r}: is the champion before this one and moves by promotion alone; publish as {CHAMPION}, "
+            f"as {CANDIDATE} to promote later, or under a word of your own"
+        )
 
 
 def check_name(name: str) -> None:

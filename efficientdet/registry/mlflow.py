@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,15 +16,14 @@ from efficientdet import label_map as label_map_file
 from efficientdet.bundle import MANIFEST_FILE, read_manifest, verify_manifest, write_manifest
 from efficientdet.errors import RegistryError
 from efficientdet.registry import CHAMPION, Metrics, ModelVersion, check_alias, check_name
-from efficientdet.registry.mlflow_client import Location, tolerate
-from efficientdet.registry.mlflow_files import Parcel, download, read_entry, store
+from efficientdet.registry.mlflow_client import Location, again, tolerate
+from efficientdet.registry.mlflow_files import Parcel, delete_files, download, read_entry, store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as StoredVersion
 
 _PREFIX = "efficientdet."
 """Tags of a stored version that are ours; all others are the caller's."""
-_ALIAS_TRIES = 5
 
 
 class MlflowRegistry:
@@ -66,7 +64,38 @@ class MlflowRegistry:
         check_alias(alias)
         if alias not in self.get(name, version).aliases:
             with self._requests(f"setting {name}@{alias}"):
-                self._move_alias(name, alias, version)
+                again(self._location.client.set_registered_model_alias, name, alias, version)
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """As Registry.drop_alias."""
+        if self.champion(name, alias):
+            with self._requests(f"taking {name}@{alias} away"), tolerate("RESOURCE_DOES_NOT_EXIST"):
+                again(self._location.client.delete_registered_model_alias, name, alias)
+
+    def notes(self, name: str) -> dict[str, str]:
+        """As Registry.notes: they are tags of MLflow's registered model."""
+        check_name(name)
+        if not self._location.exists:
+            return {}
+        with self._requests(f"reading the notes of {name}"):
+            [*models] = _all(self._location.client.search_registered_models, f"name='{name}'")
+        tags = models[0].tags if models else {}
+        return {key.removeprefix(_PREFIX): value for key, value in tags.items() if key.startswith(_PREFIX)}
+
+    def note(self, name: str, key: str, value: str) -> None:
+        """As Registry.note."""
+        with self._requests(f"noting {key} with {name}"):
+            again(self._location.client.set_registered_model_tag, name, _PREFIX + key, value)
+
+    def delete(self, name: str, version: str) -> None:
+        """As Registry.delete."""
+        if aliases := self.get(name, version).aliases:
+            raise RegistryError(f"{self.uri}: {name}@{version} is {' and '.join(aliases)}; it stays")
+        with self._requests(f"deleting {name}@{version}"):
+            client = self._location.client
+            run_id = client.get_model_version(name, version).run_id
+            again(client.delete_model_version, name, version)
+            delete_files(client, run_id)
 
     def versions(self, name: str | None = None) -> list[ModelVersion]:
         """As Registry.versions."""
@@ -121,32 +150,19 @@ class MlflowRegistry:
                 folder.replace(destination)
         return version
 
-    def _move_alias(self, name: str, alias: str, version: str) -> None:
-        from mlflow.exceptions import MlflowException
-
-        for attempt in range(_ALIAS_TRIES):
-            try:
-                self._location.client.set_registered_model_alias(name, alias, version)
-                break
-            except MlflowException:
-                # two processes setting one alias collide on its row now and then
-                if attempt == _ALIAS_TRIES - 1:
-                    raise
-                time.sleep(0.1 * 2**attempt)
-
     def _same_content(self, name: str, content: str) -> ModelVersion | None:
         """The oldest version with this content; younger twins, of processes that raced us, are taken back."""
         same = [version for version in self.versions(name) if version.content == content]
         for twin in same[:-1]:
             if not twin.aliases:
                 with tolerate("RESOURCE_DOES_NOT_EXIST"):
-                    self._location.client.delete_model_version(name, twin.version)
+                    again(self._location.client.delete_model_version, name, twin.version)
         return same[-1] if same else None
 
     def _create_version(self, parcel: Parcel, run_id: str) -> None:
         client, entry = self._location.client, parcel.entry
         with tolerate("RESOURCE_ALREADY_EXISTS"):
-            client.create_registered_model(entry.name)
+            again(client.create_registered_model, entry.name)
         ours = {
             "complete": "true",
             "entry_sha256": parcel.sha256,
@@ -155,7 +171,9 @@ class MlflowRegistry:
             "size": str(entry.size),
         }
         tags = {**entry.tags, **{_PREFIX + key: value for key, value in ours.items()}}
-        client.create_model_version(entry.name, client.get_run(run_id).info.artifact_uri, run_id, tags=tags)
+        source = again(client.get_run, run_id).info.artifact_uri
+        # tried again after it was done unheard it makes a twin, which `_same_content` takes back
+        again(client.create_model_version, entry.name, source, run_id, tags=tags)
 
     @contextmanager
     def _requests(self, doing: str) -> Iterator[None]:
@@ -195,7 +213,7 @@ def _all(search: Callable[..., Any], condition: str | None) -> Iterator[Any]:
     """Every page of one of MLflow's searches."""
     token = None
     while True:
-        page = search(filter_string=condition, page_token=token)
+        page = again(search, filter_string=condition, page_token=token)
         yield from page
         token = page.token
         if not token:

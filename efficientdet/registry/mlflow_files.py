@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from efficientdet.bundle import MANIFEST_FILE, read_manifest
 from efficientdet.errors import RegistryError
 from efficientdet.registry import DOCUMENTS_FOLDER, Metrics
-from efficientdet.registry.mlflow_client import EXPERIMENT
+from efficientdet.registry.mlflow_client import EXPERIMENT, again
 from schemas.registry_entry import FILE_NAME, FileSum, RegistryEntry, content_hash
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def store(client: MlflowClient, parcel: Parcel) -> str:
     from mlflow.entities import Metric
 
     entry = parcel.entry
-    run_id = str(client.create_run(client.get_experiment_by_name(EXPERIMENT).experiment_id).info.run_id)
+    run_id = again(client.create_run, again(client.get_experiment_by_name, EXPERIMENT).experiment_id).info.run_id
     with tempfile.TemporaryDirectory() as aside:
         written = Path(aside) / FILE_NAME
         written.write_text(entry.to_json(), encoding="utf-8")
@@ -69,8 +69,8 @@ def store(client: MlflowClient, parcel: Parcel) -> str:
         download(client, run_id, files, Path(aside) / "back")
     now = int(entry.created.timestamp() * 1000)
     numbers = {f"{part}/{key}": value for part, group in entry.metrics.items() for key, value in group.items()}
-    client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in numbers.items() if v is not None])
-    client.set_terminated(run_id)
+    again(client.log_batch, run_id, metrics=[Metric(k, v, now, 0) for k, v in numbers.items() if v is not None])
+    again(client.set_terminated, run_id)
     return run_id
 
 
@@ -94,6 +94,15 @@ def download(
         Path(client.download_artifacts(run_id, path, dst_path=str(target.parent))).replace(target)
         if FileSum.of(target) != files[path]:
             raise RegistryError(_differs(path, run_id))
+
+
+def delete_files(client: MlflowClient, run_id: str) -> None:
+    """Removes what a run stored, and the run."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    root = again(client.get_run, run_id).info.artifact_uri
+    get_artifact_repository(root, tracking_uri=client.tracking_uri).delete_artifacts()
+    again(client.delete_run, run_id)
 
 
 def _differs(path: str, run_id: str) -> str:

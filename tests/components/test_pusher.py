@@ -24,6 +24,7 @@ from efficientdet.errors import DataError, ModelError
 from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
+from efficientdet.registry.promotion import promote, promotions
 
 LABELS = LabelMap.from_names(["cat", "dog"])
 PROFILES = {"train": Profile(classes=Counter(cat=3, dog=1)), "eval": Profile(classes=Counter(dog=2))}
@@ -43,6 +44,7 @@ def push(tmp_path: Path) -> Push:
         counted: bool = False,
         overridden: str = "",
         runs: bool = True,
+        alias: str = "champion",
         **tags: str,
     ) -> Artifact:
         inputs = {
@@ -56,7 +58,7 @@ def push(tmp_path: Path) -> Push:
             inputs["statistics"] = [write_statistics(tmp_path / "statistics")]
         pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
         properties = {
-            "registry": json.dumps({"uri": str(tmp_path / "registry"), "name": "pets", "alias": "champion"}),
+            "registry": json.dumps({"uri": str(tmp_path / "registry"), "name": "pets", "alias": alias}),
             "tags": json.dumps({"data": "f00", **tags}),
             "fingerprint": "",
         }
@@ -226,7 +228,8 @@ def test_what_does_not_run_is_not_registered(push: Push, tmp_path: Path, blessed
 def test_pushing_again_makes_no_second_version(push: Push, tmp_path: Path) -> None:
     registry = open_registry(tmp_path / "registry")
     assert [pushed_json(push(content=text))["version"] for text in ("a", "b", "a", "b")] == ["1", "2", "1", "2"]
-    assert [(version.version, version.aliases) for version in registry.versions()] == [("2", ("champion",)), ("1", ())]
+    held = [(version.version, version.aliases) for version in registry.versions()]
+    assert held == [("2", ("champion",)), ("1", ("previous",))]
 
 
 def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_path: Path) -> None:
@@ -237,6 +240,29 @@ def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_
     assert len(open_registry(tmp_path / "registry").versions("pets")) == 1
     assert pushed_json(push(content="better", inputs="b", baseline="1"))["version"] == "2"
     assert pushed_json(push(content="better", inputs="b", baseline=""))["pushed"], "its own model is no rival"
+
+
+def test_a_champion_is_promoted_on_the_record(push: Push, tmp_path: Path) -> None:
+    for text, said in (("a", ""), ("b", "the floor was wrong"), ("b", "the floor was wrong")):
+        push(content=text, blessed=not said, overridden=said)
+    registry = open_registry(tmp_path / "registry")
+    first, second = promotions(registry, "pets")
+    assert (first.version, first.before, first.reason) == ("1", None, "blessed")
+    assert (second.version, second.before) == ("2", "1")
+    assert "the floor was wrong" in second.reason
+    assert registry.get("pets", "previous").version == "1"
+
+
+def test_a_candidate_is_judged_against_the_champion_and_waits(push: Push, tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "registry")
+    push(inputs="a", baseline="")
+    assert pushed_json(push(content="b", alias="candidate", inputs="b", baseline="1"))["alias"] == "candidate"
+    assert pushed_json(push(content="c", alias="candidate", inputs="c", baseline="1"))["version"] == "3"
+    assert [version.aliases for version in registry.versions("pets")] == [("candidate",), (), ("champion",)]
+    promote(registry, "pets", "candidate", "ann", "tried it")
+    assert not pushed_json(push(content="d", alias="candidate", inputs="d", baseline="1"))["pushed"]
+    push(content="c", alias="candidate", inputs="c", baseline="1")
+    assert registry.get("pets", "3").aliases == ("champion",), "the champion is no candidate when its run is repeated"
 
 
 def test_killed_and_run_again_it_finishes(push: Push, tmp_path: Path) -> None:
