@@ -15,6 +15,7 @@ CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
 """What consumers get; what was published and waits to be promoted; the champion before this one."""
 DOCUMENTS_FOLDER = "documents"
 """Where a version holds the documents that were registered beside its bundle."""
+MODEL_CARD = f"{DOCUMENTS_FOLDER}/model_card.md"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # numbers are versions, and MLflow keeps `latest` and `v<number>` for itself
 _RESERVED_ALIAS = re.compile(r"\d+|latest|v\d+", re.IGNORECASE)
@@ -27,8 +28,8 @@ Metrics = Mapping[str, Mapping[str, float | None]]
 class ModelVersion:
     """One complete registered version; `version` counts from "1" within its name.
 
-    `content` is the sha256 over the sums of the bundle's files (equal content, equal version), `size` the
-    bytes of all files, `created` is in UTC.
+    `content` is the sha256 over the sums of the bundle's files (equal content, equal version), `entry` that of its
+    registry entry, which proves all files, `size` the bytes of all files, `created` is in UTC.
     """
 
     name: str
@@ -38,19 +39,34 @@ class ModelVersion:
     created: datetime
     size: int
     content: str
+    entry: str
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
 
 
-class Registry(Protocol):
+class Source(Protocol):
+    """What a consumer asks of a registry. Every failure is a RegistryError of the kind that fits."""
+
+    uri: str
+
+    def get(self, name: str, selector: str = CHAMPION) -> ModelVersion:
+        """The version with this alias or number."""
+
+    def fetch(self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None) -> ModelVersion:
+        """Copies a version in the bundle's layout to the new folder `destination`, its sums checked.
+
+        `only` limits it to files of these names and folders (as "model_int8.tflite", "Format-Serving"); the
+        manifest of the copy then lists these alone. The folder appears complete or not at all.
+        """
+
+
+class Registry(Source, Protocol):
     """What the product asks of a model registry. Every failure is a RegistryError.
 
     A version is visible only when all its files are stored and verified; aliases point at visible versions.
     """
-
-    uri: str
 
     def register(
         self,
@@ -81,24 +97,23 @@ class Registry(Protocol):
     def note(self, name: str, key: str, value: str) -> None:
         """Notes one text of at most 5000 characters with a registered name, at once or not at all."""
 
+    def unfinished(self, before: datetime) -> list[str]:
+        """Ids of publishings that stored files before this moment and have no version."""
+
+    def discard(self, publishing: str) -> None:
+        """Removes what such a publishing stored."""
+
     def delete(self, name: str, version: str) -> None:
         """Removes a version without an alias, then its files; its number is never given again."""
 
     def versions(self, name: str | None = None) -> list[ModelVersion]:
         """The versions of one name or of all, names in order, newest first; none when there is no registry yet."""
 
-    def get(self, name: str, selector: str = CHAMPION) -> ModelVersion:
-        """The version with this alias or number."""
-
     def champion(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
         """The version `alias` points at, or None when the name or the alias does not exist."""
 
-    def fetch(self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None) -> ModelVersion:
-        """Copies a version in the bundle's layout to the new folder `destination`, its sums checked.
-
-        `only` limits it to files of these names and folders (as "model_int8.tflite", "Format-Serving"); the
-        manifest of the copy then lists these alone. The folder appears complete or not at all.
-        """
+    def read(self, version: ModelVersion, path: str, target: Path) -> None:
+        """Copies one stored file as it is now; what `target` holds already is taken for its beginning."""
 
 
 def open_registry(uri: str | Path) -> Registry:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from efficientdet import config as config_file
-from efficientdet import label_map as label_map_file
-from efficientdet.bundle import MANIFEST_FILE, read_manifest, verify_manifest, write_manifest
+from efficientdet.bundle import verify_manifest
 from efficientdet.errors import RegistryError
 from efficientdet.registry import CHAMPION, Metrics, ModelVersion, check_alias, check_name
+from efficientdet.registry.fetching import fetch_bundle, verify
 from efficientdet.registry.mlflow_client import Location, again, tolerate
-from efficientdet.registry.mlflow_files import Parcel, delete_files, download, read_entry, store
+from efficientdet.registry.mlflow_errors import requests
+from efficientdet.registry.mlflow_files import Parcel, delete_files, download, runs_before, store
+from efficientdet.registry.selection import select
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as StoredVersion
@@ -115,40 +114,45 @@ class MlflowRegistry:
 
     def get(self, name: str, selector: str = CHAMPION) -> ModelVersion:
         """As Registry.get; the sentence about an unknown name or alias tells the nearest ones."""
-        known = self.versions(name)
-        for version in known:
-            if selector == version.version or selector in version.aliases:
-                return version
-        if not known:
-            names = sorted({version.name for version in self.versions()})
-            raise RegistryError(f"{self.uri}: there is no model {name!r}; {_nearest(name, names)}")
-        selectors = [alias for version in known for alias in version.aliases] + [v.version for v in known]
-        raise RegistryError(f"{self.uri}: {name} has no version or alias {selector!r}; {_nearest(selector, selectors)}")
+        return select(self.uri, name, selector, self.versions(name), lambda: sorted({v.name for v in self.versions()}))
 
     def champion(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
         """As Registry.champion."""
         return next((version for version in self.versions(name) if alias in version.aliases), None)
 
     def fetch(self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None) -> ModelVersion:
-        """As Registry.fetch; RegistryError names the first file that differs from what was registered."""
+        """As Registry.fetch; TamperedError names the first file that differs from what was registered."""
         version = self.get(name, selector)
-        destination = Path(destination).absolute()
-        if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-            raise RegistryError(f"{destination}: exists and is not an empty folder; give a new one")
         with self._requests(f"fetching {version}"):
             client = self._location.client
-            stored = client.get_model_version(name, version.version)
-            entry = read_entry(client, stored.run_id, stored.tags[_PREFIX + "entry_sha256"])
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=destination.parent) as aside:
-                folder = Path(aside) / "bundle"
-                download(client, stored.run_id, entry.files, folder, [MANIFEST_FILE])
-                manifest = read_manifest(folder)
-                wanted = _wanted(str(version), entry.files, manifest["files"], only)
-                download(client, stored.run_id, entry.files, folder, wanted)
-                write_manifest(folder, **{key: value for key, value in manifest.items() if key != "files"})
-                folder.replace(destination)
+            run_id = again(client.get_model_version, name, version.version).run_id
+
+            def copy(path: str, sha256: str, target: Path) -> None:
+                download(client, run_id, path, target)
+                verify(target, sha256, path, version)
+
+            fetch_bundle(version, copy, destination, only)
         return version
+
+    def read(self, version: ModelVersion, path: str, target: Path) -> None:
+        """As Registry.read."""
+        with self._requests(f"fetching {path} of {version}"):
+            stored = again(self._location.client.get_model_version, version.name, version.version)
+            download(self._location.client, stored.run_id, path, target)
+
+    def unfinished(self, before: datetime) -> list[str]:
+        """As Registry.unfinished: they are runs."""
+        if not self._location.exists:
+            return []
+        with self._requests("looking for unfinished publishings"):
+            client = self._location.client
+            used = {version.run_id for version in _all(client.search_model_versions, None)}
+            return [run for run in runs_before(client, before) if run not in used]
+
+    def discard(self, publishing: str) -> None:
+        """As Registry.discard."""
+        with self._requests(f"removing the files of run {publishing}"):
+            delete_files(self._location.client, publishing)
 
     def _same_content(self, name: str, content: str) -> ModelVersion | None:
         """The oldest version with this content; younger twins, of processes that raced us, are taken back."""
@@ -175,19 +179,8 @@ class MlflowRegistry:
         # tried again after it was done unheard it makes a twin, which `_same_content` takes back
         again(client.create_model_version, entry.name, source, run_id, tags=tags)
 
-    @contextmanager
-    def _requests(self, doing: str) -> Iterator[None]:
-        """Whatever MLflow, its database or the disk refuses, as one sentence."""
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            yield
-        except RegistryError as error:
-            raise RegistryError(f"{self.uri}: {doing} failed: {error}") from error
-        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise RegistryError(f"{self.uri}: {doing} failed ({reason})") from error
+    def _requests(self, doing: str) -> AbstractContextManager[None]:
+        return requests(self.uri, doing)
 
 
 def _is_complete(stored: StoredVersion) -> bool:
@@ -205,6 +198,7 @@ def _visible(stored: StoredVersion, aliases: Mapping[str, Any]) -> ModelVersion:
         created=datetime.fromtimestamp(stored.creation_timestamp / 1000, UTC),
         size=int(ours["size"]),
         content=ours["content"],
+        entry=ours["entry_sha256"],
         tags={key: value for key, value in stored.tags.items() if not key.startswith(_PREFIX)},
     )
 
@@ -218,21 +212,3 @@ def _all(search: Callable[..., Any], condition: str | None) -> Iterator[Any]:
         token = page.token
         if not token:
             return
-
-
-def _wanted(version: str, files: Iterable[str], bundled: Iterable[str], only: Sequence[str] | None) -> list[str]:
-    """The bundle's files, or those in or named by `only` with the label map and config that explain them."""
-    if only is None:
-        return sorted(bundled)
-    for item in only:
-        if not any(path == item or path.startswith(f"{item}/") for path in files):
-            raise RegistryError(f"{version} holds no {item!r}; it holds {', '.join(sorted(files))}")
-    chosen = {*only, label_map_file.FILE_NAME, config_file.FILE_NAME}
-    return sorted(path for path in files if path in chosen or any(path.startswith(f"{item}/") for item in only))
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    if not known:
-        return "nothing is registered there yet"
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known[:10])}"

@@ -18,7 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from efficientdet.errors import RegistryError
+from efficientdet.errors import RegistryError, UnreachableError
+from efficientdet.registry.mlflow_errors import is_full
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,6 +34,7 @@ _COLLIDED = "Model Version creation error"
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # MLflow's own 7 would keep the user of a server that went down waiting for four minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
 }
@@ -112,7 +114,8 @@ def again(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
             return call(*args, **kwargs)
         except MlflowException as error:
-            if attempt == _TRIES - 1 or not (error.error_code in _BUSY or _COLLIDED in str(error)):
+            busy = error.error_code in _BUSY or _COLLIDED in str(error)
+            if attempt == _TRIES - 1 or not busy or is_full(error):
                 raise
             # a random wait, or those that collided would collide again
             time.sleep(random.uniform(0.5, 1) * min(2.0, 0.05 * 2**attempt))
@@ -128,7 +131,7 @@ def _require_answer(uri: str) -> None:
     except (OSError, ValueError) as error:
         if not isinstance(getattr(error, "reason", None), ssl.SSLError):
             reason = getattr(error, "reason", error)
-            raise RegistryError(
+            raise UnreachableError(
                 f"the server cannot be reached ({reason}); check its address and that it runs"
             ) from error
 

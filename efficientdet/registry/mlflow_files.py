@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from efficientdet.bundle import MANIFEST_FILE, read_manifest
-from efficientdet.errors import RegistryError
+from efficientdet.errors import TamperedError
 from efficientdet.registry import DOCUMENTS_FOLDER, Metrics
+from efficientdet.registry.fetching import differs
 from efficientdet.registry.mlflow_client import EXPERIMENT, again
 from schemas.registry_entry import FILE_NAME, FileSum, RegistryEntry, content_hash
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,11 @@ def store(client: MlflowClient, parcel: Parcel) -> str:
             parent = PurePosixPath(path).parent.as_posix()
             client.log_artifact(run_id, str(source), None if parent == "." else parent)
         files = {**entry.files, FILE_NAME: FileSum.of(written)}
-        download(client, run_id, files, Path(aside) / "back")
+        for path, expected in files.items():
+            download(client, run_id, path, back := Path(aside) / "back")
+            if FileSum.of(back) != expected:
+                raise TamperedError(differs(path, f"run {run_id}"))
+            back.unlink()
     now = int(entry.created.timestamp() * 1000)
     numbers = {f"{part}/{key}": value for part, group in entry.metrics.items() for key, value in group.items()}
     again(client.log_batch, run_id, metrics=[Metric(k, v, now, 0) for k, v in numbers.items() if v is not None])
@@ -74,26 +82,43 @@ def store(client: MlflowClient, parcel: Parcel) -> str:
     return run_id
 
 
-def read_entry(client: MlflowClient, run_id: str, sha256: str) -> RegistryEntry:
-    """The entry in a run, which must have the sum that the registry's database tells."""
-    with tempfile.TemporaryDirectory() as aside:
-        path = Path(client.download_artifacts(run_id, FILE_NAME, dst_path=aside))
-        if FileSum.of(path).sha256 != sha256:
-            raise RegistryError(_differs(FILE_NAME, run_id))
-        return RegistryEntry.from_json(path.read_bytes())
+def download(client: MlflowClient, run_id: str, path: str, target: Path) -> None:
+    """Copies one file of a run; from a server only what `target` lacks of it, where the server knows how.
 
+    Raises TamperedError when it is no longer there.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
-def download(
-    client: MlflowClient, run_id: str, files: Mapping[str, FileSum], folder: Path, paths: Iterable[str] | None = None
-) -> None:
-    """Copies files of a run, all or those of `paths`, into `folder`; RegistryError names the first with a wrong sum."""
-    for path in files if paths is None else paths:
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+    root = again(client.get_run, run_id).info.artifact_uri
+    repository = get_artifact_repository(root, tracking_uri=client.tracking_uri)
+    if isinstance(repository, HttpArtifactRepository):
+        return _stream(repository, path, target)
+    with tempfile.TemporaryDirectory(prefix=".file-", dir=target.parent) as aside:
         # without dst_path MLflow would hand out the stored file itself; where below it a file lands is its own choice
-        Path(client.download_artifacts(run_id, path, dst_path=str(target.parent))).replace(target)
-        if FileSum.of(target) != files[path]:
-            raise RegistryError(_differs(path, run_id))
+        try:
+            Path(repository.download_artifacts(path, dst_path=aside)).replace(target)
+        except FileNotFoundError as error:
+            raise TamperedError(_missing(path, run_id)) from error
+    return None
+
+
+def _stream(repository: Any, path: str, target: Path) -> None:
+    """The rest of a file from MLflow's server."""
+    from mlflow.utils.rest_utils import http_request
+
+    held = target.stat().st_size if target.exists() else 0
+    headers = {"Range": f"bytes={held}-"} if held else None
+    response = http_request(repository._host_creds, f"/{path}", "GET", stream=True, extra_headers=headers)
+    with response:
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it is there
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            raise TamperedError(_missing(path, repository.artifact_uri))
+        response.raise_for_status()
+        with target.open("ab" if response.status_code == HTTPStatus.PARTIAL_CONTENT else "wb") as file:
+            for chunk in response.iter_content(_CHUNK):
+                file.write(chunk)
 
 
 def delete_files(client: MlflowClient, run_id: str) -> None:
@@ -105,8 +130,21 @@ def delete_files(client: MlflowClient, run_id: str) -> None:
     again(client.delete_run, run_id)
 
 
-def _differs(path: str, run_id: str) -> str:
-    return f"{path} of run {run_id} differs from what was registered (sha256); restore that file or register again"
+def runs_before(client: MlflowClient, moment: datetime) -> list[str]:
+    """Ids of our runs that began before a moment."""
+    experiment = again(client.get_experiment_by_name, EXPERIMENT)
+    condition, token, found = f"attributes.start_time < {int(moment.timestamp() * 1000)}", None, list[str]()
+    while experiment is not None:
+        page = again(client.search_runs, [experiment.experiment_id], condition, page_token=token)
+        found += [run.info.run_id for run in page]
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def _missing(path: str, place: str) -> str:
+    return f"{path} of {place} is missing; restore that file or register again"
 
 
 def _finite(value: float | None) -> float | None:

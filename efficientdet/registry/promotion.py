@@ -73,6 +73,16 @@ def promotions(registry: Registry, name: str) -> list[Promotion]:
     return [promotion for _, promotion in _log(registry, name, registry.notes(name))]
 
 
+def in_use(registry: Registry, name: str) -> set[str]:
+    """The versions that are champion and previous by the log, also where the aliases do not follow it yet."""
+    return {version for version in _champion_and_previous(promotions(registry, name)) if version}
+
+
+def _champion_and_previous(log: list[Promotion]) -> tuple[str | None, str | None]:
+    champion = log[-1].version if log else None
+    return champion, next((entry.version for entry in reversed(log) if entry.version != champion), None)
+
+
 def _record(
     registry: Registry,
     name: str,
@@ -123,9 +133,9 @@ def _settle(registry: Registry, name: str) -> list[Promotion]:
 
 def _point_aliases(registry: Registry, name: str, log: list[Promotion]) -> None:
     held = {version.version: version.aliases for version in registry.versions(name)}
-    champion = log[-1].version
-    previous = next((entry.version for entry in reversed(log) if entry.version != champion), None)
+    champion, previous = _champion_and_previous(log)
     if champion in held:
+        assert champion is not None
         registry.set_alias(name, CHAMPION, champion)
         if CANDIDATE in held[champion]:
             registry.drop_alias(name, CANDIDATE)
