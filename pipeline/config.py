@@ -144,6 +144,19 @@ class ClusterConfig(Settings):
     resources: dict[str, ResourceConfig] = Field(default_factory=dict, description="Node id to what it asks for.")
 
 
+class CardConfig(Settings):
+    """What only its owner can say of a model; it stands on the model's card and page."""
+
+    purpose: str = Field("", max_length=2000, description="What it is for.")
+    limits: str = Field("", max_length=2000, description="What it must not be used for.")
+    license: str = Field("", max_length=200, description="Under what license it may be used, as Apache-2.0.")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What is said, by tag of the registered version."""
+        return {name: text for name, text in self.to_dict().items() if text}
+
+
 class PipelineConfig(Settings):
     """The whole pipeline; `create_pipeline` turns it into TFX nodes, whatever the engine."""
 
@@ -163,6 +176,7 @@ class PipelineConfig(Settings):
     blessing: Bounds = Field(default_factory=Bounds)
     infra: Infra = Field(default_factory=Infra)
     registry: RegistryConfig
+    card: CardConfig = Field(default_factory=CardConfig)
     beam: BeamConfig = Field(default_factory=BeamConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 

@@ -177,7 +177,7 @@ class MlflowRegistry:
         tags = {**entry.tags, **{_PREFIX + key: value for key, value in ours.items()}}
         source = again(client.get_run, run_id).info.artifact_uri
         # tried again after it was done unheard it makes a twin, which `_same_content` takes back
-        again(client.create_model_version, entry.name, source, run_id, tags=tags)
+        again(client.create_model_version, entry.name, source, run_id, tags=tags, description=parcel.description)
 
     def _requests(self, doing: str) -> AbstractContextManager[None]:
         return requests(self.uri, doing)

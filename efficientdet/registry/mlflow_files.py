@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from efficientdet.bundle import MANIFEST_FILE, read_manifest
 from efficientdet.errors import TamperedError
-from efficientdet.registry import DOCUMENTS_FOLDER, Metrics
+from efficientdet.registry import DOCUMENTS_FOLDER, MODEL_CARD, Metrics
 from efficientdet.registry.fetching import differs
 from efficientdet.registry.mlflow_client import EXPERIMENT, again
 from schemas.registry_entry import FILE_NAME, FileSum, RegistryEntry, content_hash
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _CHUNK = 1 << 20
+_LONGEST_DESCRIPTION = 5000
+"""What MLflow's databases hold of one."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ class Parcel:
             tags=dict(tags),
         )
         return cls(entry, listed | beside)
+
+    @property
+    def description(self) -> str:
+        """The model card, where there is one, as far as it fits a page of MLflow's."""
+        if MODEL_CARD not in self.sources:
+            return ""
+        text = self.sources[MODEL_CARD].read_text(encoding="utf-8")
+        if len(text) <= _LONGEST_DESCRIPTION:
+            return text
+        more = f"\n\n… the rest is in `{MODEL_CARD}`.\n"
+        return text[: _LONGEST_DESCRIPTION - len(more)].rpartition("\n")[0] + more
 
     @property
     def sha256(self) -> str:

@@ -23,6 +23,7 @@ from efficientdet.data.profile import Profile
 from efficientdet.errors import DataError, ModelError
 from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
+from efficientdet.pulled_model import pull
 from efficientdet.registry import open_registry
 from efficientdet.registry.promotion import promote, promotions
 
@@ -34,8 +35,9 @@ Push = Callable[..., Artifact]
 
 
 @pytest.fixture
-def push(tmp_path: Path) -> Push:
+def push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push:
     """Runs the executor on artifacts as the Exporter, Evaluator and example generation leave them."""
+    monkeypatch.setenv("EFFICIENTDET_COMMIT", "c0ffee")
 
     def run(
         blessed: bool = True,
@@ -162,16 +164,36 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
         "images": "12 of 12",
         "thresholds": "documents/thresholds.json",
         "data": "f00",
+        "commit": "c0ffee",
     }
     registry.fetch("pets", "champion", tmp_path / "fetched", only=["documents"])
     documents = {path.name for path in (tmp_path / "fetched" / "documents").iterdir()}
     verdicts = {"blessing.json", "infra_blessing.json"}
-    assert documents == verdicts | {"metrics.json", "ledger.json", "thresholds.json", "report.html"}
+    assert documents == verdicts | {
+        "metrics.json",
+        "ledger.json",
+        "thresholds.json",
+        "report.html",
+        "model_card.md",
+    }
     assert json.loads((tmp_path / "fetched" / champion.tags["thresholds"]).read_text()) == THRESHOLDS
     uri = f"sqlite:///{tmp_path / 'registry' / 'mlflow.db'}"
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     shown = client.get_model_version_by_alias("pets", "champion")
     assert shown.tags["thresholds"] in {file.path for file in client.list_artifacts(shown.run_id, "documents")}
+
+
+def test_a_card_is_pulled_with_the_model_and_stands_on_its_page(push: Push, tmp_path: Path) -> None:
+    push(counted=True, license="Apache-2.0")
+    registry = open_registry(tmp_path / "registry")
+    pull(registry, "pets", tmp_path / "pulled")
+    card = (tmp_path / "pulled/model_card.md").read_text()
+    assert "| cat | 0.400 | 0.300 | 3 | 0 |" in card
+    assert "Apache-2.0" in card
+    assert "| commit of the code | `c0ffee` |" in card
+    uri = f"sqlite:///{tmp_path / 'registry' / 'mlflow.db'}"
+    page = MlflowClient(tracking_uri=uri, registry_uri=uri).get_model_version_by_alias("pets", "champion")
+    assert page.description == card
 
 
 def test_the_profile_of_the_data_travels_with_the_version(push: Push, tmp_path: Path) -> None:

@@ -140,3 +140,8 @@ def test_a_search_can_be_asked_for_in_one_line(tmp_path: Path):
 def test_what_could_not_be_judged_is_refused(export: dict, says: str):
     with pytest.raises(ConfigError, match=re.escape(says)):
         PipelineConfig.parse(MINIMAL | {"detector": {"export": export}})
+
+
+def test_the_owners_words_become_tags(config):
+    assert config.card.tags == {}
+    assert config.override({"card": {"license": "Apache-2.0"}}).card.tags == {"license": "Apache-2.0"}

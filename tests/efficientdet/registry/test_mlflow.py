@@ -189,3 +189,15 @@ def test_content_is_what_sha256sum_says(registry: Registry, write_bundle: WriteB
     names = sorted(verify_manifest(bundle)["files"])
     lines = "".join(f"{hashlib.sha256((bundle / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
     assert registry.get("digits", "1").content == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_long_card_is_cut_for_the_page_and_whole_in_the_version(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    card = tmp_path / "model_card.md"
+    card.write_text("# digits\n" + "a line of it\n" * 1000)
+    registry = open_registry(tmp_path / "registry")
+    registry.register(write_bundle("one"), "digits", documents=[card])
+    page = Location.parse(registry.uri).client.get_model_version("digits", "1").description
+    assert 4900 < len(page) <= 5000
+    assert page.endswith("a line of it\n\n… the rest is in `documents/model_card.md`.\n")
+    registry.fetch("digits", "1", tmp_path / "back", only=["documents"])
+    assert (tmp_path / "back/documents/model_card.md").read_bytes() == card.read_bytes()
