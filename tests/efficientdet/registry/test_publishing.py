@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,13 +17,14 @@ from pathlib import Path
 import pytest
 
 from efficientdet.bundle import TFLITE_FILE, verify_manifest, write_manifest
-from efficientdet.errors import AccessError, RegistryError
+from efficientdet.errors import AccessError, NoRoomError, RegistryError
 from efficientdet.registry import Registry, open_registry
 from tests.efficientdet.registry.child import exit_code, in_child
 from tests.efficientdet.registry.mlflow_server import ADMIN, PASSWORD, MlflowServer
 
 WriteBundle = Callable[[str], Path]
 PUBLISHERS = 20
+NOT_ALLOWED = 77
 
 
 def assert_whole(registry: Registry, folder: Path) -> list[str]:
@@ -89,7 +92,7 @@ def test_a_full_disk_is_one_sentence_and_no_version(tmp_path: Path, write_bundle
     def publish() -> None:
         """No file may grow beyond 5 MB, as on a disk that is full by then."""
         resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
-        with pytest.raises(RegistryError, match=r"registering digits failed .*File too large") as error:
+        with pytest.raises(NoRoomError, match=r"registering digits failed .*File too large") as error:
             open_registry(registry.uri).register(bundle, "digits")
         assert "\n" not in str(error.value)
 
@@ -97,6 +100,53 @@ def test_a_full_disk_is_one_sentence_and_no_version(tmp_path: Path, write_bundle
     assert assert_whole(registry, tmp_path) == ["1"]
     assert registry.register(bundle, "digits").version == "2"
     assert assert_whole(registry, tmp_path) == ["2", "1"]
+
+
+def on_small_disk(folder: Path, megabytes: int) -> None:
+    """Puts a disk of its own at `folder`, for this process alone; OSError where that is not allowed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_mounts, private = 0x00020000, (1 << 18) | (1 << 14)
+    if (
+        libc.unshare(new_mounts)
+        or libc.mount(b"none", b"/", None, private, None)
+        or libc.mount(b"tmpfs", bytes(folder), b"tmpfs", 0, f"size={megabytes}m".encode())
+    ):
+        raise OSError(ctypes.get_errno(), "a disk cannot be mounted")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk as Linux does")
+@pytest.mark.usefixtures("registry")
+def test_a_disk_of_its_own_that_is_full(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    small, medium = write_bundle("one"), large(write_bundle("medium"), 3_000_000)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def publish() -> None:
+        try:
+            on_small_disk(disk, 12)
+        except OSError:
+            os._exit(NOT_ALLOWED)
+        registry = open_registry(disk / "registry")
+        registry.register(small, "digits")
+        filling = disk / "filling"
+        room = os.statvfs(disk)
+        filling.write_bytes(bytes(room.f_bavail * room.f_frsize - 1_000_000))
+        with pytest.raises(NoRoomError, match="No space left on device"):
+            registry.register(medium, "digits")
+        with filling.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(NoRoomError, match=r"disk is full|No space left"):
+            registry.set_alias("digits", "champion", "1")
+        filling.unlink()
+        assert [version.aliases for version in registry.versions()] == [()]
+        assert registry.register(medium, "digits").version == "2"
+        assert assert_whole(registry, disk) == ["2", "1"]
+
+    code = exit_code(in_child(publish))
+    if code == NOT_ALLOWED:
+        pytest.skip("a disk cannot be mounted here")
+    assert code == 0
 
 
 @pytest.fixture
