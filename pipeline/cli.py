@@ -13,13 +13,15 @@ import click
 from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_infer import infer
 from pipeline.cli_promote import promote, rollback
+from pipeline.cli_runs import runs
+from pipeline.selection import Selection
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from pipeline.kubeflow_runner import Engine
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NOT_BLESSED = 1, 2, 3
-EXIT_CODES = {"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED, "INCONCLUSIVE": EXIT_NOT_BLESSED}
+EXIT_CODES = {"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED, "INCONCLUSIVE": EXIT_NOT_BLESSED, "COMPLETE": 0}
 
 config_file = click.Path(dir_okay=False)
 config_option = click.option("--config", "path", required=True, type=config_file, help="YAML file.")
@@ -36,20 +38,32 @@ def main() -> None:
 main.add_command(infer)
 main.add_command(promote)
 main.add_command(rollback)
+main.add_command(runs)
 
 
 @main.command()
 @config_option
 @set_option
 @click.option("--summary", type=click.Path(dir_okay=False), help="Write what happened as JSON.")
-def run(path: str, overrides: tuple[str, ...], summary: str | None) -> None:
-    """Run on this machine. Exit code 0: blessed and pushed; 3: not blessed, inconclusive; 1: failed; 2: bad usage."""
+@click.option("--from", "first", metavar="NODE", help="Run this node and those behind it, on the results before it.")
+@click.option("--only", multiple=True, metavar="NODE", help="Run this node alone; may be repeated.")
+@click.option("--wait", is_flag=True, help="If the pipeline is running already, begin when that run ends.")
+def run(
+    path: str, overrides: tuple[str, ...], summary: str | None, first: str | None, only: tuple[str, ...], wait: bool
+) -> None:
+    """Run on this machine.
+
+    Exit code 0: blessed and pushed, or the nodes of --only done; 3: not blessed, inconclusive; 1: failed; 2: bad usage.
+    Nodes of --from and --only are run whether or not the cache has their results.
+    """
     config = _load(path, overrides)
+    if first and only:
+        _fail(ConfigError("--from and --only exclude each other; leave one out"), EXIT_USAGE)
     _make_folders(Path(config.root), *[Path(path).parent for path in [summary] if path])
     from pipeline.run_log import run_log
 
     with run_log(config.root) as log:
-        result = _run(config)
+        result = _run(config, Selection(first, only), wait)
     if summary:
         from pipeline.summary import write
 
@@ -124,7 +138,7 @@ def _make_folders(*folders: Path) -> None:
         _fail(ConfigError(f"{error.filename}: cannot be made a folder ({error.strerror}); name another"), EXIT_USAGE)
 
 
-def _run(config: PipelineConfig) -> dict[str, Any]:
+def _run(config: PipelineConfig, selection: Selection, wait: bool) -> dict[str, Any]:
     """Runs the pipeline and gathers its summary, whatever happened."""
     try:
         from pipeline import local_runner, summary
@@ -133,7 +147,7 @@ def _run(config: PipelineConfig) -> dict[str, Any]:
 
     failure, before = None, _latest_run(config)
     try:
-        local_runner.run(config)
+        local_runner.run(config, selection, wait)
     except EfficientDetError as error:
         failure = str(error)
     except Exception as error:
@@ -146,11 +160,11 @@ def _run(config: PipelineConfig) -> dict[str, Any]:
 
 
 def _latest_run(config: PipelineConfig) -> int | None:
-    from pipeline import local_runner, summary
+    from pipeline import local_runner, run_history
 
     if not local_runner.metadata_path(config).exists():
         return None
-    return summary.latest_run(local_runner.metadata_store(config))
+    return run_history.latest_run(local_runner.metadata_store(config))
 
 
 def _report(result: dict[str, Any], log: Path) -> None:

@@ -23,7 +23,7 @@ from efficientdet.bundle import verify_manifest
 from efficientdet.errors import DataError, EfficientDetError
 from efficientdet.person import person
 from pipeline.local_runner import METADATA_FILE, only_run
-from pipeline.summary import RUN_CONTEXT
+from pipeline.run_history import RUN_CONTEXT
 
 EXECUTION_TYPE = "BlessingOverride"
 CACHE_CONTEXT, PIPELINE_CONTEXT = "execution_cache", "pipeline"
