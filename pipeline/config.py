@@ -118,7 +118,7 @@ class RegistryConfig(Settings):
     uri: str = Field(
         "runs/registry",
         min_length=1,
-        description="Folder of an embedded registry, or an MLflow server's http(s) address.",
+        description="Folder of an embedded registry, an MLflow server's http(s) address, or vertex://PROJECT/LOCATION.",
     )
     name: Annotated[str, AfterValidator(_checked(check_name))] = Field(description="Registered model's name.")
     alias: Annotated[str, AfterValidator(_checked(check_published_alias))] = Field(

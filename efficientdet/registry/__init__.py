@@ -117,10 +117,15 @@ class Registry(Source, Protocol):
 
 
 def open_registry(uri: str | Path) -> Registry:
-    """The registry in a folder (sqlite, files), at `sqlite:////abs/registry.db` or at an `http(s)://` MLflow server.
+    """The registry in a folder (sqlite, files), at `sqlite:////abs/registry.db`, at an `http(s)://` MLflow server, or
+    of Vertex AI at `vertex://PROJECT/LOCATION`, with `?bucket=NAME` for its files.
 
     Opening touches nothing; a local registry comes into being with its first `register`.
     """
+    if str(uri).startswith("vertex:"):
+        from efficientdet.registry.vertex import VertexRegistry
+
+        return VertexRegistry(str(uri))
     from efficientdet.registry.mlflow import MlflowRegistry
 
     return MlflowRegistry(str(uri))

@@ -82,7 +82,7 @@ class CachedRegistry:
 
 def for_consumer(registry: Registry, say: Say, offline: bool = False) -> Source:
     """The registry through the user's cache; as it is when it lies in a folder, or where there can be no cache."""
-    if not registry.uri.startswith(("http://", "https://")):
+    if not registry.uri.startswith(("http://", "https://", "vertex://")):
         return registry
     try:
         return CachedRegistry(registry, BlobCache.of_user(), say, offline)

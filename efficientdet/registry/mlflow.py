@@ -15,7 +15,8 @@ from efficientdet.registry import CHAMPION, Metrics, ModelVersion, check_alias, 
 from efficientdet.registry.fetching import fetch_bundle, verify
 from efficientdet.registry.mlflow_client import Location, again, tolerate
 from efficientdet.registry.mlflow_errors import requests
-from efficientdet.registry.mlflow_files import Parcel, delete_files, download, runs_before, store
+from efficientdet.registry.mlflow_files import delete_files, download, runs_before, store
+from efficientdet.registry.parcel import Parcel
 from efficientdet.registry.selection import select
 
 if TYPE_CHECKING:

@@ -57,7 +57,9 @@ class Location:
             return cls(uri, Path(path[1:]).absolute())
         if not separator and uri:
             return cls(uri, Path(uri).expanduser().absolute() / DATABASE_FILE)
-        raise RegistryError(f"registry {uri!r}: not a folder, sqlite:////abs/path/registry.db or http(s)://server")
+        raise RegistryError(
+            f"registry {uri!r}: not a folder, sqlite:////abs/path/registry.db or http(s)://server, nor vertex://PROJECT/LOCATION"
+        )
 
     @property
     def exists(self) -> bool:
