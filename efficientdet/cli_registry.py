@@ -20,8 +20,13 @@ registry_option = click.option(
     show_default=True,
     show_envvar=True,
     metavar="URI",
-    help="A folder, sqlite:////abs/path/registry.db or the http(s) address of an MLflow server.",
+    help="A folder, sqlite:////abs/path/registry.db, the http(s) address of an MLflow server or vertex://PROJECT/LOCATION.",
 )
+
+
+def say(sentence: str) -> None:
+    """Tells a person what a script need not know."""
+    click.echo(f"note: {sentence}", err=True)
 
 
 @contextmanager
@@ -38,7 +43,8 @@ def local_model(model: str, registry: str) -> Iterator[tuple[Path, str]]:
         raise ModelError(f"{model}: there is no such file; give the path of a model, or the name of a registered one")
     from efficientdet.pulled_model import pull
     from efficientdet.registry import open_registry
+    from efficientdet.registry.cached import for_consumer
 
     with tempfile.TemporaryDirectory(prefix="efficientdet-") as folder:
-        version = pull(open_registry(registry), model, folder)
+        version = pull(for_consumer(open_registry(registry), say), model, folder)
         yield Path(folder) / "model.tflite", str(version)

@@ -38,7 +38,40 @@ class DivergedError(ModelError):
 
 
 class RegistryError(EfficientDetError):
-    """The model registry refused a request, or a pulled file differs from what was registered."""
+    """The model registry refused a request, or a pulled file differs from what was registered.
+
+    Its kinds have an exit code each, so that a script can tell what to do.
+    """
+
+
+class NotRegisteredError(RegistryError):
+    """There is no model, version, alias or file of this name."""
+
+    exit_code = 4
+
+
+class UnreachableError(RegistryError):
+    """Nobody answers at the registry's address; later it may work."""
+
+    exit_code = 5
+
+
+class TamperedError(RegistryError):
+    """A file differs from what was registered, and must not be used."""
+
+    exit_code = 6
+
+
+class NoRoomError(RegistryError):
+    """The disk is full, or may not be written to."""
+
+    exit_code = 7
+
+
+class AccessError(RegistryError):
+    """The registry does not take the user name and password, or they may not do this."""
+
+    exit_code = 8
 
 
 class PreemptedError(EfficientDetError):

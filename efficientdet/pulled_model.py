@@ -10,15 +10,16 @@ from pathlib import Path
 from efficientdet.best_threshold import TAG as THRESHOLDS_TAG
 from efficientdet.bundle import MANIFEST_FILE, SAVED_MODEL_FOLDER, read_manifest, write_manifest
 from efficientdet.errors import RegistryError
-from efficientdet.registry import DOCUMENTS_FOLDER, ModelVersion, Registry, parse_reference
+from efficientdet.registry import DOCUMENTS_FOLDER, MODEL_CARD, ModelVersion, Source, parse_reference
 
 TFLITE, SAVED_MODEL = "tflite", "saved_model"
 FORMATS = {TFLITE: (TFLITE,), SAVED_MODEL: (SAVED_MODEL,), "all": (TFLITE, SAVED_MODEL)}
 PULLED_TFLITE = "model.tflite"
+PULLED_CARD = "model_card.md"
 
 
 def pull(
-    registry: Registry,
+    registry: Source,
     reference: str,
     output: str | Path,
     format: str = TFLITE,
@@ -27,8 +28,9 @@ def pull(
 ) -> ModelVersion:
     """Fetches `NAME`, `NAME@ALIAS` or `NAME@VERSION` into a folder and returns the version.
 
-    The folder then holds `model.tflite` and/or `saved_model/`, `label_map.json`, `config.yaml` and a `manifest.json`
-    of exactly these. What an earlier pull left there is replaced, other files stay.
+    The folder then holds `model.tflite` and/or `saved_model/`, `label_map.json`, `config.yaml`, `model_card.md` where
+    the version has one, and a `manifest.json` of exactly these. What an earlier pull left there is replaced, other
+    files stay.
 
     Args:
       registry: where the model is registered.
@@ -39,8 +41,8 @@ def pull(
       thresholds: have clients of the TFLite drop what scores below the threshold that the evaluation found best for
         its class. The file that is written is the registered one but for its metadata.
 
-    Raises RegistryError when a file is in the way, a sum is wrong, or there is no such variant or no thresholds; then
-    nothing in `output` changes.
+    Raises RegistryError when a file is in the way, a sum is wrong (TamperedError), or there is no such version, variant
+    (NotRegisteredError) or no thresholds; then nothing in `output` changes.
     """
     name, selector = parse_reference(reference)
     output = Path(output).absolute()
@@ -61,6 +63,10 @@ def pull(
             (folder / stored[part]).replace(folder / plain[part])
         if thresholds:
             _set_thresholds(folder, document, variant)
+        if (folder / MODEL_CARD).is_file():
+            (folder / MODEL_CARD).replace(folder / PULLED_CARD)
+        if (folder / DOCUMENTS_FOLDER).is_dir():
+            shutil.rmtree(folder / DOCUMENTS_FOLDER)
         manifest = read_manifest(folder)
         facts = {key: value for key, value in manifest.items() if key != "files"}
         write_manifest(folder, **facts | {"registered": {"name": version.name, "version": version.version}})
@@ -85,7 +91,6 @@ def _set_thresholds(folder: Path, document: str, variant: str) -> None:
     if best is None:
         raise RegistryError(f"{folder / document}: holds no thresholds of {variant!r}; pull without them")
     set_score_thresholds(folder / PULLED_TFLITE, best, folder / PULLED_TFLITE)
-    shutil.rmtree(folder / DOCUMENTS_FOLDER)
 
 
 def _install(folder: Path, output: Path) -> None:

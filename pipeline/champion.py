@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from efficientdet.registry import open_registry
+from efficientdet.registry import open_registry, rival_of
 from pipeline.config import PipelineConfig
 
 
@@ -15,7 +15,8 @@ def resolve_baseline(config: PipelineConfig, inputs: str) -> str:
     A model is never its own baseline: when the champion came from the very same inputs, it is what the
     champion itself was compared with. So an unchanged run stays cached after its model became champion.
     """
-    champion = open_registry(config.registry.uri).champion(config.registry.name, config.registry.alias)
+    registry = open_registry(config.registry.uri)
+    champion = registry.champion(config.registry.name, rival_of(config.registry.alias))
     if champion is None:
         return ""
     if champion.tags.get("inputs") == inputs:

@@ -12,6 +12,7 @@ import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_infer import infer, merge
+from pipeline.cli_promote import promote, rollback
 from pipeline.cli_runs import runs
 from pipeline.selection import Selection
 
@@ -36,6 +37,8 @@ def main() -> None:
 
 main.add_command(infer)
 main.add_command(merge)
+main.add_command(promote)
+main.add_command(rollback)
 main.add_command(runs)
 
 

@@ -13,7 +13,7 @@ from efficientdet.blessing import Bounds
 from efficientdet.config import Config
 from efficientdet.errors import ConfigError, RegistryError
 from efficientdet.infra_blessing import Infra
-from efficientdet.registry import CHAMPION, check_alias, check_name
+from efficientdet.registry import CHAMPION, check_name, check_published_alias
 from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
 from efficientdet.validation import Validation
@@ -118,11 +118,12 @@ class RegistryConfig(Settings):
     uri: str = Field(
         "runs/registry",
         min_length=1,
-        description="Folder of an embedded registry, or an MLflow server's http(s) address.",
+        description="Folder of an embedded registry, an MLflow server's http(s) address, or vertex://PROJECT/LOCATION.",
     )
     name: Annotated[str, AfterValidator(_checked(check_name))] = Field(description="Registered model's name.")
-    alias: Annotated[str, AfterValidator(_checked(check_alias))] = Field(
-        CHAMPION, description="Alias that moves to a pushed model."
+    alias: Annotated[str, AfterValidator(_checked(check_published_alias))] = Field(
+        CHAMPION,
+        description="Alias that moves to a pushed model: champion, candidate (`promote` makes it champion) or a word.",
     )
 
 
@@ -141,6 +142,19 @@ class ClusterConfig(Settings):
     root: str = Field("gs://your-bucket/pipelines", description="Artifact root the cluster can write.")
     image: str = Field("efficientdet-pipeline:latest", description="Container image with this product.")
     resources: dict[str, ResourceConfig] = Field(default_factory=dict, description="Node id to what it asks for.")
+
+
+class CardConfig(Settings):
+    """What only its owner can say of a model; it stands on the model's card and page."""
+
+    purpose: str = Field("", max_length=2000, description="What it is for.")
+    limits: str = Field("", max_length=2000, description="What it must not be used for.")
+    license: str = Field("", max_length=200, description="Under what license it may be used, as Apache-2.0.")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What is said, by tag of the registered version."""
+        return {name: text for name, text in self.to_dict().items() if text}
 
 
 class PipelineConfig(Settings):
@@ -162,6 +176,7 @@ class PipelineConfig(Settings):
     blessing: Bounds = Field(default_factory=Bounds)
     infra: Infra = Field(default_factory=Infra)
     registry: RegistryConfig
+    card: CardConfig = Field(default_factory=CardConfig)
     beam: BeamConfig = Field(default_factory=BeamConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 

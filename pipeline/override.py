@@ -7,10 +7,7 @@ what an unchanged run hands to the Pusher; a run that changes anything the verdi
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from tfx.types.standard_component_specs import BLESSING_KEY, EVALUATION_KEY
 from efficientdet.blessing import FILE_NAME, Blessing
 from efficientdet.bundle import verify_manifest
 from efficientdet.errors import DataError, EfficientDetError
+from efficientdet.person import person
 from pipeline.local_runner import METADATA_FILE, only_run
 from pipeline.run_history import RUN_CONTEXT
 
@@ -52,7 +50,7 @@ def bless(root: str | Path, run: str, reason: str) -> Blessing:
     with only_run(root):
         store = MetadataStore(sqlite_metadata_connection_config(str(root / METADATA_FILE)))
         verdict = _verdict(store, run)
-        record = _checked(verdict).overrule(_person(), datetime.now(UTC), reason)
+        record = _checked(verdict).overrule(person(), datetime.now(UTC), reason)
         verify_manifest(verdict.custom_properties[constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY].string_value)
         _publish(store, verdict, record)
     return record
@@ -169,11 +167,3 @@ def _audit(store: MetadataStore, made: int, record: Blessing) -> dict[str, str]:
 
 def _key(event: proto.Event) -> str:
     return event.path.steps[0].key
-
-
-def _person() -> str:
-    """Who is at the keyboard, as `user@machine`."""
-    user = "unknown"
-    with suppress(OSError, KeyError):  # a container's user may have no name
-        user = getpass.getuser()
-    return f"{user}@{socket.gethostname()}"

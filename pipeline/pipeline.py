@@ -98,7 +98,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         examples=examples,
         statistics=statistics.outputs["statistics"],
         registry=registry,
-        tags={"inputs": inputs, "data": data, "baseline": baseline},
+        tags=config.card.tags | {"inputs": inputs, "data": data, "baseline": baseline},
         fingerprint=code + lost,
     )
     nodes = [examples_node, *checking, *training, exporter, evaluator, infra_validator, pusher]

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
 import shutil
 import ssl
 import tempfile
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from efficientdet.errors import RegistryError
+from efficientdet.errors import RegistryError, UnreachableError
+from efficientdet.registry.mlflow_errors import is_full
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,9 +27,14 @@ if TYPE_CHECKING:
 DATABASE_FILE = "mlflow.db"
 ARTIFACTS_FOLDER = "artifacts"
 EXPERIMENT = "efficientdet"
+_TRIES = 12
+_BUSY = ("TEMPORARILY_UNAVAILABLE", "BAD_REQUEST")
+"""MLflow's words for a database that is locked, and for a row that another process wrote meanwhile."""
+_COLLIDED = "Model Version creation error"
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # MLflow's own 7 would keep the user of a server that went down waiting for four minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
 }
@@ -49,7 +57,9 @@ class Location:
             return cls(uri, Path(path[1:]).absolute())
         if not separator and uri:
             return cls(uri, Path(uri).expanduser().absolute() / DATABASE_FILE)
-        raise RegistryError(f"registry {uri!r}: not a folder, sqlite:////abs/path/registry.db or http(s)://server")
+        raise RegistryError(
+            f"registry {uri!r}: not a folder, sqlite:////abs/path/registry.db or http(s)://server, nor vertex://PROJECT/LOCATION"
+        )
 
     @property
     def exists(self) -> bool:
@@ -68,10 +78,10 @@ class Location:
         """Makes the local database and our experiment where they do not exist yet."""
         if self.database is not None and not self.database.is_file():
             self._create_database(self.database)
-        if self.client.get_experiment_by_name(EXPERIMENT) is None:
+        if again(self.client.get_experiment_by_name, EXPERIMENT) is None:
             # another process may be quicker
             with tolerate("RESOURCE_ALREADY_EXISTS"):
-                _create_experiment(self.client, self.database)
+                again(_create_experiment, self.client, self.database)
 
     @staticmethod
     def _create_database(database: Path) -> None:
@@ -98,6 +108,22 @@ def tolerate(code: str) -> Iterator[None]:
             raise
 
 
+def again(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a call answers that may be repeated; where others write to the same rows, some are turned away at first."""
+    from mlflow.exceptions import MlflowException
+
+    for attempt in range(_TRIES):
+        try:
+            return call(*args, **kwargs)
+        except MlflowException as error:
+            busy = error.error_code in _BUSY or _COLLIDED in str(error)
+            if attempt == _TRIES - 1 or not busy or is_full(error):
+                raise
+            # a random wait, or those that collided would collide again
+            time.sleep(random.uniform(0.5, 1) * min(2.0, 0.05 * 2**attempt))
+    raise AssertionError
+
+
 def _require_answer(uri: str) -> None:
     """Raises RegistryError at once when nobody answers; MLflow would try for minutes."""
     try:
@@ -107,7 +133,7 @@ def _require_answer(uri: str) -> None:
     except (OSError, ValueError) as error:
         if not isinstance(getattr(error, "reason", None), ssl.SSLError):
             reason = getattr(error, "reason", error)
-            raise RegistryError(
+            raise UnreachableError(
                 f"the server cannot be reached ({reason}); check its address and that it runs"
             ) from error
 
@@ -124,6 +150,8 @@ def _client(uri: str) -> MlflowClient:
     # a first connection tells of every migration step
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
+    # what it tells of is tried again, or said in a sentence
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

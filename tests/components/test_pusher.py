@@ -23,7 +23,9 @@ from efficientdet.data.profile import Profile
 from efficientdet.errors import DataError, ModelError
 from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
+from efficientdet.pulled_model import pull
 from efficientdet.registry import open_registry
+from efficientdet.registry.promotion import promote, promotions
 
 LABELS = LabelMap.from_names(["cat", "dog"])
 PROFILES = {"train": Profile(classes=Counter(cat=3, dog=1)), "eval": Profile(classes=Counter(dog=2))}
@@ -33,8 +35,9 @@ Push = Callable[..., Artifact]
 
 
 @pytest.fixture
-def push(tmp_path: Path) -> Push:
+def push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push:
     """Runs the executor on artifacts as the Exporter, Evaluator and example generation leave them."""
+    monkeypatch.setenv("EFFICIENTDET_COMMIT", "c0ffee")
 
     def run(
         blessed: bool = True,
@@ -43,6 +46,7 @@ def push(tmp_path: Path) -> Push:
         counted: bool = False,
         overridden: str = "",
         runs: bool = True,
+        alias: str = "champion",
         **tags: str,
     ) -> Artifact:
         inputs = {
@@ -56,7 +60,7 @@ def push(tmp_path: Path) -> Push:
             inputs["statistics"] = [write_statistics(tmp_path / "statistics")]
         pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
         properties = {
-            "registry": json.dumps({"uri": str(tmp_path / "registry"), "name": "pets", "alias": "champion"}),
+            "registry": json.dumps({"uri": str(tmp_path / "registry"), "name": "pets", "alias": alias}),
             "tags": json.dumps({"data": "f00", **tags}),
             "fingerprint": "",
         }
@@ -160,16 +164,36 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
         "images": "12 of 12",
         "thresholds": "documents/thresholds.json",
         "data": "f00",
+        "commit": "c0ffee",
     }
     registry.fetch("pets", "champion", tmp_path / "fetched", only=["documents"])
     documents = {path.name for path in (tmp_path / "fetched" / "documents").iterdir()}
     verdicts = {"blessing.json", "infra_blessing.json"}
-    assert documents == verdicts | {"metrics.json", "ledger.json", "thresholds.json", "report.html"}
+    assert documents == verdicts | {
+        "metrics.json",
+        "ledger.json",
+        "thresholds.json",
+        "report.html",
+        "model_card.md",
+    }
     assert json.loads((tmp_path / "fetched" / champion.tags["thresholds"]).read_text()) == THRESHOLDS
     uri = f"sqlite:///{tmp_path / 'registry' / 'mlflow.db'}"
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     shown = client.get_model_version_by_alias("pets", "champion")
     assert shown.tags["thresholds"] in {file.path for file in client.list_artifacts(shown.run_id, "documents")}
+
+
+def test_a_card_is_pulled_with_the_model_and_stands_on_its_page(push: Push, tmp_path: Path) -> None:
+    push(counted=True, license="Apache-2.0")
+    registry = open_registry(tmp_path / "registry")
+    pull(registry, "pets", tmp_path / "pulled")
+    card = (tmp_path / "pulled/model_card.md").read_text()
+    assert "| cat | 0.400 | 0.300 | 3 | 0 |" in card
+    assert "Apache-2.0" in card
+    assert "| commit of the code | `c0ffee` |" in card
+    uri = f"sqlite:///{tmp_path / 'registry' / 'mlflow.db'}"
+    page = MlflowClient(tracking_uri=uri, registry_uri=uri).get_model_version_by_alias("pets", "champion")
+    assert page.description == card
 
 
 def test_the_profile_of_the_data_travels_with_the_version(push: Push, tmp_path: Path) -> None:
@@ -226,7 +250,8 @@ def test_what_does_not_run_is_not_registered(push: Push, tmp_path: Path, blessed
 def test_pushing_again_makes_no_second_version(push: Push, tmp_path: Path) -> None:
     registry = open_registry(tmp_path / "registry")
     assert [pushed_json(push(content=text))["version"] for text in ("a", "b", "a", "b")] == ["1", "2", "1", "2"]
-    assert [(version.version, version.aliases) for version in registry.versions()] == [("2", ("champion",)), ("1", ())]
+    held = [(version.version, version.aliases) for version in registry.versions()]
+    assert held == [("2", ("champion",)), ("1", ("previous",))]
 
 
 def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_path: Path) -> None:
@@ -237,6 +262,29 @@ def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_
     assert len(open_registry(tmp_path / "registry").versions("pets")) == 1
     assert pushed_json(push(content="better", inputs="b", baseline="1"))["version"] == "2"
     assert pushed_json(push(content="better", inputs="b", baseline=""))["pushed"], "its own model is no rival"
+
+
+def test_a_champion_is_promoted_on_the_record(push: Push, tmp_path: Path) -> None:
+    for text, said in (("a", ""), ("b", "the floor was wrong"), ("b", "the floor was wrong")):
+        push(content=text, blessed=not said, overridden=said)
+    registry = open_registry(tmp_path / "registry")
+    first, second = promotions(registry, "pets")
+    assert (first.version, first.before, first.reason) == ("1", None, "blessed")
+    assert (second.version, second.before) == ("2", "1")
+    assert "the floor was wrong" in second.reason
+    assert registry.get("pets", "previous").version == "1"
+
+
+def test_a_candidate_is_judged_against_the_champion_and_waits(push: Push, tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "registry")
+    push(inputs="a", baseline="")
+    assert pushed_json(push(content="b", alias="candidate", inputs="b", baseline="1"))["alias"] == "candidate"
+    assert pushed_json(push(content="c", alias="candidate", inputs="c", baseline="1"))["version"] == "3"
+    assert [version.aliases for version in registry.versions("pets")] == [("candidate",), (), ("champion",)]
+    promote(registry, "pets", "candidate", "ann", "tried it")
+    assert not pushed_json(push(content="d", alias="candidate", inputs="d", baseline="1"))["pushed"]
+    push(content="c", alias="candidate", inputs="c", baseline="1")
+    assert registry.get("pets", "3").aliases == ("champion",), "the champion is no candidate when its run is repeated"
 
 
 def test_killed_and_run_again_it_finishes(push: Push, tmp_path: Path) -> None:

@@ -34,6 +34,17 @@ def test_a_model_is_never_its_own_baseline(config, tmp_path):
     assert resolve_baseline(config, "inputs-1") == second
 
 
+def test_candidates_are_compared_with_the_champion(config, tmp_path):
+    config = config.override("registry.alias=candidate")
+    first = register(config, tmp_path / "one", inputs="inputs-1", baseline="")
+    registry = open_registry(config.registry.uri)
+    folder = tmp_path / "two"
+    second = register(config, folder, inputs="inputs-2", baseline=first)
+    registry.set_alias(config.registry.name, "champion", first)
+    registry.set_alias(config.registry.name, "candidate", second)
+    assert resolve_baseline(config, "inputs-3") == first
+
+
 def test_a_push_into_a_registry_that_is_gone_counts_as_lost(config, tmp_path):
     assert lost_pushes(config) == ""
     version = register(config, tmp_path / "one")

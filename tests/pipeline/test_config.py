@@ -50,6 +50,7 @@ def test_overrides_reach_every_group(tmp_path: Path):
         ({"name": "My Pipeline"}, "name='My Pipeline'"),
         ({"registry": {"name": "a/b"}}, "registry.name='a/b'"),
         ({"registry": {"name": "tiny", "alias": "latest"}}, "registry.alias='latest'"),
+        ({"registry": {"name": "tiny", "alias": "previous"}}, "moves by promotion alone; publish as champion"),
         ({"blessing": {"min_ap": 0.3}}, "did you mean blessing.min_"),
         ({"blessing": {"min_int8_ap": 30}}, "blessing.floors.int8/AP=30: Input should be less than or equal to 1"),
         ({"blessing": {"floors": {"mAP": 0.3}}}, "'mAP' is no number of COCO"),
@@ -139,3 +140,8 @@ def test_a_search_can_be_asked_for_in_one_line(tmp_path: Path):
 def test_what_could_not_be_judged_is_refused(export: dict, says: str):
     with pytest.raises(ConfigError, match=re.escape(says)):
         PipelineConfig.parse(MINIMAL | {"detector": {"export": export}})
+
+
+def test_the_owners_words_become_tags(config):
+    assert config.card.tags == {}
+    assert config.override({"card": {"license": "Apache-2.0"}}).card.tags == {"license": "Apache-2.0"}

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import os
 import signal
-import sys
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,38 +12,9 @@ from efficientdet.bundle import TFLITE_FILE, verify_manifest
 from efficientdet.errors import ModelError, RegistryError
 from efficientdet.registry import Registry, find_baseline, open_registry
 from efficientdet.registry.mlflow_client import Location
+from tests.efficientdet.registry.child import exit_code, in_child, kill_at_copy
 
 WriteBundle = Callable[[str], Path]
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Starts `work` in a forked process, which is spared importing MLflow again; returns its id."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        os._exit(status)
-    return child
-
-
-def exit_code(child: int) -> int:
-    """0, or minus the signal that ended the process."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def kill_at_copy(number: int) -> None:
-    """Lets this process be killed, as by `kill -9`, in the midst of its n-th copy of a file."""
-    copies = itertools.count(1)
-
-    def strike(event: str, _: object) -> None:
-        if event in ("shutil.copyfile", "shutil.copystat") and next(copies) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(strike)
 
 
 def register(uri: Path, *bundles: Path, answers: Path | None = None) -> None:
@@ -222,3 +189,15 @@ def test_content_is_what_sha256sum_says(registry: Registry, write_bundle: WriteB
     names = sorted(verify_manifest(bundle)["files"])
     lines = "".join(f"{hashlib.sha256((bundle / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
     assert registry.get("digits", "1").content == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_long_card_is_cut_for_the_page_and_whole_in_the_version(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    card = tmp_path / "model_card.md"
+    card.write_text("# digits\n" + "a line of it\n" * 1000)
+    registry = open_registry(tmp_path / "registry")
+    registry.register(write_bundle("one"), "digits", documents=[card])
+    page = Location.parse(registry.uri).client.get_model_version("digits", "1").description
+    assert 4900 < len(page) <= 5000
+    assert page.endswith("a line of it\n\n… the rest is in `documents/model_card.md`.\n")
+    registry.fetch("digits", "1", tmp_path / "back", only=["documents"])
+    assert (tmp_path / "back/documents/model_card.md").read_bytes() == card.read_bytes()

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +10,7 @@ from efficientdet.bundle import verify_manifest
 from efficientdet.errors import RegistryError
 from efficientdet.registry import open_registry
 from efficientdet.registry.mlflow_client import Location
+from tests.efficientdet.registry.mlflow_server import MlflowServer
 from tests.free_port import free_port
 
 WriteBundle = Callable[[str], Path]
@@ -21,42 +18,10 @@ WriteBundle = Callable[[str], Path]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """A real MLflow server on the loopback interface, its files in `server`."""
-    uri = f"http://127.0.0.1:{free_port()}"
-    folder = tmp_path / "server"
-    folder.mkdir()
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", uri.rpartition(":")[2]),
-        *("--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-        *("--artifacts-destination", str(folder / "files")),
-    ]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        )
-        try:
-            wait_for(f"{uri}/health", process, folder / "log")
-            yield uri
-        finally:
-            os.killpg(process.pid, 15)
-            process.wait(20)
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.5)
-        else:
-            return
-    raise AssertionError(log.read_text())
+    """A server with its files in `server/files`."""
+    started = MlflowServer(tmp_path / "server")
+    yield started.uri
+    started.close()
 
 
 @pytest.mark.slow

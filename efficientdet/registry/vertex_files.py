@@ -1,0 +1,110 @@
+"""The files of versions in a bucket of Google Cloud Storage: folders named by the sum of their registry entry."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from efficientdet.errors import TamperedError
+from efficientdet.registry.fetching import differs
+from efficientdet.registry.parcel import Parcel
+from schemas.registry_entry import FILE_NAME, FileSum, RegistryEntry
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+
+_ROOT = "efficientdet"
+_NOTES = "notes"
+
+
+class VertexFiles:
+    """`gs://BUCKET/efficientdet/NAME/SUM/…`, and the notes of a name in `…/NAME/notes/`."""
+
+    def __init__(self, project: str, bucket: str) -> None:
+        self.bucket_name = bucket
+        self._project = project
+
+    def store(self, parcel: Parcel) -> str:
+        """The folder with all files of the parcel, each read back and found equal; the entry is stored last."""
+        folder = self.folder(parcel.entry.name, parcel.sha256)
+        with tempfile.TemporaryDirectory() as aside:
+            written = Path(aside) / FILE_NAME
+            written.write_text(parcel.entry.to_json(), encoding="utf-8")
+            for path, source in {**parcel.sources, FILE_NAME: written}.items():
+                self._bucket.blob(f"{folder}/{path}").upload_from_filename(str(source))
+                back = Path(aside) / "back"
+                self.download(folder, path, back)
+                if FileSum.of(back) != FileSum.of(source):
+                    raise TamperedError(differs(path, self.address(folder)))
+                back.unlink()
+        return self.address(folder)
+
+    def entry(self, artifact_uri: str) -> tuple[RegistryEntry, str]:
+        """The entry in a version's folder, and its sum, which is the folder's name."""
+        folder = self._folder(artifact_uri)
+        sha256 = folder.rpartition("/")[2]
+        with tempfile.TemporaryDirectory() as aside:
+            target = Path(aside) / FILE_NAME
+            self.download(folder, FILE_NAME, target)
+            if FileSum.of(target).sha256 != sha256:
+                raise TamperedError(differs(FILE_NAME, artifact_uri))
+            return RegistryEntry.from_json(target.read_bytes()), sha256
+
+    def download(self, folder: str, path: str, target: Path) -> None:
+        """Appends to `target` what it lacks of a file; raises TamperedError when that is not there."""
+        from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
+
+        blob = self._bucket.blob(f"{self._folder(folder)}/{path}")
+        try:
+            with target.open("ab") as file:
+                blob.download_to_file(file, start=file.tell() or None, checksum=None)
+        except NotFound as error:
+            raise TamperedError(f"{path} of {folder} is missing; restore that file or register again") from error
+        except RequestRangeNotSatisfiable:
+            return
+
+    def delete(self, artifact_uri: str) -> None:
+        """Removes a version's folder, its entry first."""
+        blobs = list(self._bucket.list_blobs(prefix=f"{self._folder(artifact_uri)}/"))
+        for blob in sorted(blobs, key=lambda blob: not blob.name.endswith(FILE_NAME)):
+            blob.delete()
+
+    def folders(self, before: datetime) -> set[str]:
+        """Addresses of the folders in which nothing was stored since a moment."""
+        newest: dict[str, datetime] = {}
+        for blob in self._bucket.list_blobs(prefix=f"{_ROOT}/"):
+            folder = "/".join(blob.name.split("/")[:3])
+            newest[folder] = max(newest.get(folder, blob.time_created), blob.time_created)
+        return {self.address(each) for each, at in newest.items() if at < before and not each.endswith(f"/{_NOTES}")}
+
+    def notes(self, name: str) -> dict[str, str]:
+        """As Registry.notes."""
+        prefix = f"{_ROOT}/{name}/{_NOTES}/"
+        blobs = self._bucket.list_blobs(prefix=prefix)
+        return {blob.name.removeprefix(prefix): blob.download_as_bytes().decode() for blob in blobs}
+
+    def note(self, name: str, key: str, value: str) -> None:
+        """As Registry.note."""
+        self._bucket.blob(f"{_ROOT}/{name}/{_NOTES}/{key}").upload_from_string(value)
+
+    @staticmethod
+    def folder(name: str, entry: str) -> str:
+        """Of the version whose entry has this sum."""
+        return f"{_ROOT}/{name}/{entry}"
+
+    def address(self, folder: str) -> str:
+        """As Vertex writes it."""
+        return f"gs://{self.bucket_name}/{folder}"
+
+    def _folder(self, address: str) -> str:
+        return address.removeprefix(f"gs://{self.bucket_name}/").rstrip("/")
+
+    @cached_property
+    def _bucket(self) -> Bucket:
+        from google.cloud import storage
+
+        client: Any = storage.Client(project=self._project)
+        return client.bucket(self.bucket_name)

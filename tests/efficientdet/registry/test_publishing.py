@@ -1,0 +1,209 @@
+"""What goes wrong while a version is published: never a half version, never a lost one, never two of one number."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from efficientdet.bundle import TFLITE_FILE, verify_manifest, write_manifest
+from efficientdet.errors import AccessError, NoRoomError, RegistryError
+from efficientdet.registry import Registry, open_registry
+from tests.efficientdet.registry.child import exit_code, in_child
+from tests.efficientdet.registry.mlflow_server import ADMIN, PASSWORD, MlflowServer
+
+WriteBundle = Callable[[str], Path]
+PUBLISHERS = 20
+NOT_ALLOWED = 77
+
+
+def assert_whole(registry: Registry, folder: Path) -> list[str]:
+    """Every visible version can be fetched, and is what its number alone has; returns the numbers."""
+    versions = registry.versions("digits")
+    for version in versions:
+        registry.fetch("digits", version.version, folder / f"whole-{time.monotonic_ns()}")
+    numbers = [version.version for version in versions]
+    assert max(Counter(numbers).values(), default=1) == 1
+    return numbers
+
+
+def large(bundle: Path, size: int = 8_000_000) -> Path:
+    """The bundle with a model of that many bytes."""
+    (bundle / TFLITE_FILE).write_bytes(os.urandom(size))
+    write_manifest(bundle)
+    return bundle
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("registry")
+def test_twenty_at_once_where_no_registry_is_yet(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    """Half of them publish the same model."""
+    uri = tmp_path / "registry"
+    bundles = [write_bundle("common" if number % 2 else f"own {number}") for number in range(PUBLISHERS)]
+
+    def publish(bundle: Path, answer: Path) -> None:
+        answer.write_text(open_registry(uri).register(bundle, "digits").version)
+
+    answers = [tmp_path / str(number) for number in range(PUBLISHERS)]
+    children = [in_child(lambda pair=pair: publish(*pair)) for pair in zip(bundles, answers, strict=True)]
+    assert [exit_code(child) for child in children] == [0] * PUBLISHERS
+    told = [answer.read_text() for answer in answers]
+    assert len(set(told[::2])) == PUBLISHERS // 2
+    assert len(set(told[1::2])) == 1
+    assert sorted(assert_whole(open_registry(uri), tmp_path)) == sorted(set(told))
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    """The moments are spread over the time that publishing takes; the last process is spared."""
+    registry = open_registry(tmp_path / "registry")
+    registry.register(write_bundle("first"), "digits")
+    start = time.monotonic()
+    exit_code(in_child(lambda: open_registry(registry.uri).register(write_bundle("second"), "digits")))
+    lasts, kills, bundle = time.monotonic() - start, 10, write_bundle("killed")
+    killed = 0
+    for moment in range(kills):
+        child = in_child(lambda: open_registry(registry.uri).register(bundle, "digits"))
+        time.sleep(lasts * (moment + 0.5) / kills)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        killed += exit_code(child) == -signal.SIGKILL
+        assert assert_whole(registry, tmp_path)[-2:] == ["2", "1"]
+    assert killed > kills // 2
+    assert registry.register(bundle, "digits").version == registry.versions("digits")[0].version
+    assert len(assert_whole(registry, tmp_path)) == 3
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_full_disk_is_one_sentence_and_no_version(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    registry, bundle = open_registry(tmp_path / "registry"), large(write_bundle("large"))
+    registry.register(write_bundle("one"), "digits")
+
+    def publish() -> None:
+        """No file may grow beyond 5 MB, as on a disk that is full by then."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
+        with pytest.raises(NoRoomError, match=r"registering digits failed .*File too large") as error:
+            open_registry(registry.uri).register(bundle, "digits")
+        assert "\n" not in str(error.value)
+
+    assert exit_code(in_child(publish)) == 0
+    assert assert_whole(registry, tmp_path) == ["1"]
+    assert registry.register(bundle, "digits").version == "2"
+    assert assert_whole(registry, tmp_path) == ["2", "1"]
+
+
+def on_small_disk(folder: Path, megabytes: int) -> None:
+    """Puts a disk of its own at `folder`, for this process alone; OSError where that is not allowed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_mounts, private = 0x00020000, (1 << 18) | (1 << 14)
+    if (
+        libc.unshare(new_mounts)
+        or libc.mount(b"none", b"/", None, private, None)
+        or libc.mount(b"tmpfs", bytes(folder), b"tmpfs", 0, f"size={megabytes}m".encode())
+    ):
+        raise OSError(ctypes.get_errno(), "a disk cannot be mounted")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk as Linux does")
+@pytest.mark.usefixtures("registry")
+def test_a_disk_of_its_own_that_is_full(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    small, medium = write_bundle("one"), large(write_bundle("medium"), 3_000_000)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def publish() -> None:
+        try:
+            on_small_disk(disk, 12)
+        except OSError:
+            os._exit(NOT_ALLOWED)
+        registry = open_registry(disk / "registry")
+        registry.register(small, "digits")
+        filling = disk / "filling"
+        room = os.statvfs(disk)
+        filling.write_bytes(bytes(room.f_bavail * room.f_frsize - 1_000_000))
+        with pytest.raises(NoRoomError, match="No space left on device"):
+            registry.register(medium, "digits")
+        with filling.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(NoRoomError, match=r"disk is full|No space left"):
+            registry.set_alias("digits", "champion", "1")
+        filling.unlink()
+        assert [version.aliases for version in registry.versions()] == [()]
+        assert registry.register(medium, "digits").version == "2"
+        assert assert_whole(registry, disk) == ["2", "1"]
+
+    code = exit_code(in_child(publish))
+    if code == NOT_ALLOWED:
+        pytest.skip("a disk cannot be mounted here")
+    assert code == 0
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
+    """A server that asks for a name and a password, which the environment holds."""
+    server = MlflowServer(tmp_path / "server", authentication=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    yield server
+    server.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_in_the_midst_of_an_upload(
+    guarded: MlflowServer, tmp_path: Path, write_bundle: WriteBundle
+) -> None:
+    bundle = large(write_bundle("large"))
+
+    def kill_when_files_come() -> None:
+        while not any(path.is_file() for path in guarded.files.rglob("*")):
+            time.sleep(0.005)
+        guarded.kill()
+
+    open_registry(guarded.uri).versions()
+    killer = threading.Thread(target=kill_when_files_come)
+    killer.start()
+    with pytest.raises(RegistryError, match="registering digits failed") as error:
+        open_registry(guarded.uri).register(bundle, "digits")
+    killer.join()
+    assert "\n" not in str(error.value)
+    guarded.start()
+    registry = open_registry(guarded.uri)
+    assert registry.versions() == []
+    assert registry.register(bundle, "digits").version == "1"
+    registry.fetch("digits", "1", tmp_path / "back")
+    assert verify_manifest(tmp_path / "back") == verify_manifest(bundle)
+
+
+@pytest.mark.slow
+def test_a_server_with_authentication(
+    guarded: MlflowServer, tmp_path: Path, write_bundle: WriteBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = open_registry(guarded.uri)
+    registry.register(write_bundle("one"), "digits")
+    registry.set_alias("digits", "champion", "1")
+    registry.fetch("digits", "champion", tmp_path / "back")
+    registry.register(write_bundle("two"), "digits")
+    registry.delete("digits", "2")
+    assert [version.version for version in registry.versions()] == ["1"]
+    assert len({path.parent for path in guarded.files.rglob(TFLITE_FILE)}) == 1, "the files went with the version"
+    for name, password in ((ADMIN, "wrong"), ("nobody", PASSWORD), (None, None)):
+        for variable, value in (("USERNAME", name), ("PASSWORD", password)):
+            if value is None:
+                monkeypatch.delenv(f"MLFLOW_TRACKING_{variable}")
+            else:
+                monkeypatch.setenv(f"MLFLOW_TRACKING_{variable}", value)
+        with pytest.raises(AccessError, match="MLFLOW_TRACKING_USERNAME") as error:
+            open_registry(guarded.uri).versions()
+        assert "\n" not in str(error.value)
+        assert PASSWORD not in str(error.value)

@@ -1,0 +1,163 @@
+"""Google's real clients against a server that holds their requests against Google's own definitions."""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from efficientdet.bundle import TFLITE_FILE, verify_manifest
+from efficientdet.errors import AccessError, NotRegisteredError, RegistryError, TamperedError, UnreachableError
+from efficientdet.registry import Registry, open_registry, retention
+from efficientdet.registry.promotion import promote, promotions, rollback
+from efficientdet.registry.retention import Policy, collect, garbage
+from efficientdet.registry.vertex_client import ENDPOINT, Place
+from tests.efficientdet.registry.vertex_server import VertexServer
+from tests.free_port import free_port
+
+WriteBundle = Callable[[str], Path]
+URI = "vertex://my-project/europe-west4"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[VertexServer]:
+    started = VertexServer()
+    monkeypatch.setenv(ENDPOINT, started.uri)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", started.uri)
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def two(server: VertexServer, write_bundle: WriteBundle) -> Registry:
+    """`digits` 1 and 2."""
+    registry = open_registry(URI)
+    registry.register(write_bundle("one"), "digits", metrics={"int8": {"AP": 0.5}}, tags={"data": "f00"})
+    registry.register(write_bundle("two"), "digits")
+    return registry
+
+
+def test_it_serves_as_the_folder_does(two: Registry, tmp_path: Path, write_bundle: WriteBundle) -> None:
+    assert [str(version) for version in two.versions()] == ["digits@2", "digits@1"]
+    first = two.get("digits", "1")
+    assert (first.metrics, first.tags, first.aliases) == ({"int8": {"AP": 0.5}}, {"data": "f00"}, ())
+    assert two.register(write_bundle("one"), "digits") == first, "equal content is one version"
+    two.fetch("digits", "1", tmp_path / "bundle")
+    assert verify_manifest(tmp_path / "bundle") == verify_manifest(write_bundle("one"))
+    with pytest.raises(NotRegisteredError, match="there is no model 'digit'; did you mean digits"):
+        two.get("digit")
+    assert two.versions("nobody") == []
+
+
+def test_promotions_and_rollbacks(two: Registry, server: VertexServer) -> None:
+    for version in ("1", "2"):
+        promote(two, "digits", version, "ann", f"why {version}")
+    assert {v.version: v.aliases for v in two.versions()} == {"2": ("champion",), "1": ("previous",)}
+    assert "default" in server.models["projects/my-project/locations/europe-west4/models/digits"][1].version_aliases
+    rollback(two, "digits", "bob", "back")
+    assert two.get("digits").version == "1"
+    assert [entry.reason for entry in promotions(two, "digits")] == ["why 1", "why 2", "back"]
+
+
+def test_a_stored_file_that_changed_or_went_is_refused(two: Registry, server: VertexServer, tmp_path: Path) -> None:
+    [name] = [name for name, (content, _) in server.objects.items() if content == b"two" * 100]
+    server.objects[name] = (b"TWO" * 100, server.objects[name][1])
+    with pytest.raises(TamperedError, match=f"{TFLITE_FILE} of digits@2 differs"):
+        two.fetch("digits", "2", tmp_path / "changed")
+    del server.objects[name]
+    with pytest.raises(TamperedError, match=rf"{TFLITE_FILE} of .* is missing"):
+        two.fetch("digits", "2", tmp_path / "gone")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_download_goes_on(two: Registry, tmp_path: Path) -> None:
+    target = tmp_path / "part"
+    for begun in (b"two" * 60 + b"t", b"two" * 100, b""):
+        target.write_bytes(begun)
+        two.read(two.get("digits", "2"), TFLITE_FILE, target)
+        assert target.read_bytes() == b"two" * 100
+
+
+def test_several_at_once_neither_lose_nor_double_a_version(
+    server: VertexServer, tmp_path: Path, write_bundle: WriteBundle
+) -> None:
+    bundles = [write_bundle("common" if number % 2 else f"own {number}") for number in range(8)]
+    told: list[str] = []
+    threads = [
+        threading.Thread(target=lambda each=each: told.append(open_registry(URI).register(each, "digits").version))
+        for each in bundles
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 8
+    assert len(set(told)) == 5
+    registry = open_registry(URI)
+    assert {version.version for version in registry.versions()} == set(told)
+    for version in set(told):
+        registry.fetch("digits", version, tmp_path / version)
+
+
+def test_old_versions_and_dead_publishings_go(
+    two: Registry, server: VertexServer, monkeypatch: pytest.MonkeyPatch, write_bundle: WriteBundle
+) -> None:
+    two.register(write_bundle("three"), "digits")
+    promote(two, "digits", "1", "ann", "first")
+    monkeypatch.setattr(VertexServer, "UploadModel", lambda *_: 1 / 0)
+    with pytest.raises(RegistryError, match="registering digits failed"):
+        two.register(write_bundle("half"), "digits")
+    monkeypatch.setattr(retention, "UNFINISHED_AFTER", timedelta(0))
+    found = garbage(two, Policy(keep=1))
+    assert ([str(version) for version in found.versions], len(found.unfinished)) == (["digits@2"], 1)
+    assert collect(two, found) == []
+    assert [version.version for version in two.versions()] == ["3", "1"]
+    contents = {content for content, _ in server.objects.values()}
+    assert b"two" * 100 not in contents
+    assert b"half" * 100 not in contents
+    assert len(promotions(two, "digits")) == 1
+
+
+def test_refusals_are_sentences_of_their_kind(two: Registry, server: VertexServer, write_bundle: WriteBundle) -> None:
+    with pytest.raises(RegistryError, match="Vertex takes up to 63 lower-case letters"):
+        two.register(write_bundle("one"), "Digits")
+    server.refuses = 403
+    with pytest.raises(AccessError, match="gcloud auth application-default login"):
+        two.versions()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/projects/p/locations/l/models:upload", b'{"modelid": "digits"}'),
+        ("POST", "/v1/projects/p/locations/l/models:upload", b'{"model": {"labels": "x"}}'),
+        ("POST", "/v1/projects/p/models:upload", b"{}"),
+        ("GET", "/v1/projects/p/locations/l/models/digits:mergeVersionAliases", b""),
+    ],
+)
+def test_the_server_refuses_what_google_does_not_define(
+    server: VertexServer, method: str, path: str, body: bytes
+) -> None:
+    request = urllib.request.Request(server.uri + path, data=body or None, method=method)
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request, timeout=10)
+    assert server.models == {}
+
+
+def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(UnreachableError, match="it cannot be reached"):
+        open_registry(URI).versions("digits")
+
+
+def test_addresses() -> None:
+    assert Place.parse(URI).bucket == "my-project-vertex-staging-europe-west4"
+    assert Place.parse(f"{URI}?bucket=models").bucket == "models"
+    for wrong in ("vertex://", "vertex://p", "vertex://p/l/x", "vertex://p/l?b=x"):
+        with pytest.raises(RegistryError, match="not vertex://PROJECT/LOCATION"):
+            open_registry(wrong)
