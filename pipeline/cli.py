@@ -14,8 +14,8 @@ from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_infer import infer
 
 if TYPE_CHECKING:
+    from pipeline.compiled_spec import Engine
     from pipeline.config import PipelineConfig
-    from pipeline.kubeflow_runner import Engine
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NOT_BLESSED = 1, 2, 3
 EXIT_CODES = {"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED, "INCONCLUSIVE": EXIT_NOT_BLESSED}
