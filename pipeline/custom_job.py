@@ -27,16 +27,16 @@ def custom_job(config: PipelineConfig) -> Mapping[str, Any] | None:
     asked = config.cluster.resources.get(NODE)
     if asked is None or not (asked.accelerated or asked.workers > 1 or asked.machine_type):
         return None
-    if config.cluster.project is None:
+    cluster, project = config.cluster, config.cluster.project
+    if project is None:
         raise ConfigError("cluster.project: the Trainer is a custom job of Vertex AI; name Google Cloud's project")
     if asked.node_selector:
         raise ConfigError(f"cluster.resources.{NODE}.node_selector: Vertex AI has no nodes to select; leave it out")
-    cluster = config.cluster
     return job_settings(
         machine(asked),
         asked.workers,
         image=cluster.image,
-        project=cluster.project,
+        project=project,
         region=cluster.region,
         service_account=cluster.service_account,
         name=f"{config.name}-training",

@@ -23,7 +23,7 @@ class Machine(NamedTuple):
 
     kind: str
     accelerator: str = ""
-    count: int = 0
+    accelerators: int = 0
     topology: str = ""
 
     @property
@@ -31,7 +31,7 @@ class Machine(NamedTuple):
         """Its MachineSpec."""
         spec: dict[str, Any] = {"machine_type": self.kind}
         if self.accelerator:
-            spec |= {"accelerator_type": self.accelerator, "accelerator_count": self.count}
+            spec |= {"accelerator_type": self.accelerator, "accelerator_count": self.accelerators}
         return spec | ({"tpu_topology": self.topology} if self.topology else {})
 
 
