@@ -12,7 +12,7 @@ from tfx.types.standard_component_specs import TrainerSpec
 from tfx.utils import json_utils
 
 from components.run_parameters import TRAINING_PARAMETERS
-from components.trainer import custom_job, training
+from components.trainer import training
 from components.trainer.executor import Executor
 from efficientdet.config import Config
 
@@ -60,8 +60,13 @@ class Trainer(base_component.BaseComponent):
             model_run=Channel(type=standard_artifacts.ModelRun),
             **(run_parameters or {}),
         )
-        job = executor_spec.ExecutorClassSpec(custom_job.Executor) if as_custom_job else None
-        super().__init__(spec=spec, custom_executor_spec=job)
+        super().__init__(spec=spec, custom_executor_spec=_job_starter() if as_custom_job else None)
+
+
+def _job_starter() -> executor_spec.ExecutorClassSpec:
+    from components.trainer.custom_job import Executor as Starter  # with Google's clients, which take seconds to import
+
+    return executor_spec.ExecutorClassSpec(Starter)
 
 
 def detector_trainer(

@@ -128,7 +128,9 @@ class SpecRun:
 
 def parse(values: Any, message: Any) -> Any:
     """A message of plain values; a field that it does not have is an error."""
-    return json_format.ParseDict(json_format.MessageToDict(values) if hasattr(values, "DESCRIPTOR") else values, message)
+    return json_format.ParseDict(
+        json_format.MessageToDict(values) if hasattr(values, "DESCRIPTOR") else values, message
+    )
 
 
 def own_of_kubernetes(documents: Sequence[Json]) -> Iterator[Json]:
@@ -184,7 +186,6 @@ def in_container(words: Sequence[str], given: pb.ExecutorInput, folder: Path) ->
 
 
 if __name__ == "__main__":
-    import tensorflow_model_analysis
     import tfx.components
     import tfx.orchestration.kubeflow.v2.file_based_example_gen.driver  # noqa: F401 - the children need them all
 
