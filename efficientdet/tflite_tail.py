@@ -24,8 +24,12 @@ With t > 1 threads the op forgets the class numbered t (tensorflow/tensorflow#56
 16 threads that is now a spare one. Their number is taken off the class ids again behind the op.
 """
 
-LEVEL_ANCHORS = 1000
-"""The least number of anchors of a level that enter suppression where it has as many, as in RetinaNet (1708.02002)."""
+LEVEL_ANCHORS = 500
+"""The least number of anchors of a level that enter suppression where it has as many, each with all its classes.
+
+RetinaNet (1708.02002) lets 1000 pairs of anchor and class enter, which lie on fewer anchors.
+"""
+PER_DETECTION = 5
 NUMBERS = "anchor_numbers_"
 
 Options = dict[str, int | float | bool]
@@ -36,9 +40,9 @@ def strongest(raw: RawOutputs, config: Config, num_classes: int) -> dict[str, tf
     """The anchors of one image that enter suppression: of each level those whose best class is most likely.
 
     By name: class_logits_i `[1, n, k]` and box_deltas_i `[1, n, 4]` of every level i. Of a level with more than n
-    anchors, n being `LEVEL_ANCHORS` or ten for each detection asked for, also anchor_numbers_i `[n]` int32: which.
+    anchors, n being `LEVEL_ANCHORS` or so many for each detection asked for, also anchor_numbers_i `[n]` int32: which.
     """
-    limit = max(LEVEL_ANCHORS, 10 * config.nms.max_detections)
+    limit = max(LEVEL_ANCHORS, PER_DETECTION * config.nms.max_detections)
     named: dict[str, tf.Tensor] = {}
     for i, levels in enumerate(zip(raw.class_logits, raw.box_deltas, strict=True)):
         logits, deltas = (tf.reshape(level, (1, -1, n)) for level, n in zip(levels, (num_classes, 4), strict=True))

@@ -14,12 +14,14 @@ from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_cluster import compile_, status, submit
 from pipeline.cli_infer import infer
 from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_file, config_option, fail, load, set_option
+from pipeline.cli_runs import runs
+from pipeline.selection import Selection
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 EXIT_NOT_BLESSED = 3
-EXIT_CODES = {"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED, "INCONCLUSIVE": EXIT_NOT_BLESSED}
+EXIT_CODES = {"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED, "INCONCLUSIVE": EXIT_NOT_BLESSED, "COMPLETE": 0}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,7 +31,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for command in (infer, compile_, submit, status):
+for command in (infer, runs, compile_, submit, status):
     main.add_command(command)
 
 
@@ -37,14 +39,25 @@ for command in (infer, compile_, submit, status):
 @config_option
 @set_option
 @click.option("--summary", type=click.Path(dir_okay=False), help="Write what happened as JSON.")
-def run(path: str, overrides: tuple[str, ...], summary: str | None) -> None:
-    """Run on this machine. Exit code 0: blessed and pushed; 3: not blessed, inconclusive; 1: failed; 2: bad usage."""
+@click.option("--from", "first", metavar="NODE", help="Run this node and those behind it, on the results before it.")
+@click.option("--only", multiple=True, metavar="NODE", help="Run this node alone; may be repeated.")
+@click.option("--wait", is_flag=True, help="If the pipeline is running already, begin when that run ends.")
+def run(
+    path: str, overrides: tuple[str, ...], summary: str | None, first: str | None, only: tuple[str, ...], wait: bool
+) -> None:
+    """Run on this machine.
+
+    Exit code 0: blessed and pushed, or the nodes of --only done; 3: not blessed, inconclusive; 1: failed; 2: bad usage.
+    Nodes of --from and --only are run whether or not the cache has their results.
+    """
     config = load(path, overrides)
+    if first and only:
+        fail(ConfigError("--from and --only exclude each other; leave one out"), EXIT_USAGE)
     _make_folders(Path(config.root), *[Path(path).parent for path in [summary] if path])
     from pipeline.run_log import run_log
 
     with run_log(config.root) as log:
-        result = _run(config)
+        result = _run(config, Selection(first, only), wait)
     if summary:
         from pipeline.summary import write
 
@@ -90,7 +103,7 @@ def _make_folders(*folders: Path) -> None:
         fail(ConfigError(f"{error.filename}: cannot be made a folder ({error.strerror}); name another"), EXIT_USAGE)
 
 
-def _run(config: PipelineConfig) -> dict[str, Any]:
+def _run(config: PipelineConfig, selection: Selection, wait: bool) -> dict[str, Any]:
     """Runs the pipeline and gathers its summary, whatever happened."""
     try:
         from pipeline import local_runner, summary
@@ -99,7 +112,7 @@ def _run(config: PipelineConfig) -> dict[str, Any]:
 
     failure, before = None, _latest_run(config)
     try:
-        local_runner.run(config)
+        local_runner.run(config, selection, wait)
     except EfficientDetError as error:
         failure = str(error)
     except Exception as error:
@@ -112,11 +125,11 @@ def _run(config: PipelineConfig) -> dict[str, Any]:
 
 
 def _latest_run(config: PipelineConfig) -> int | None:
-    from pipeline import local_runner, summary
+    from pipeline import local_runner, run_history
 
     if not local_runner.metadata_path(config).exists():
         return None
-    return summary.latest_run(local_runner.metadata_store(config))
+    return run_history.latest_run(local_runner.metadata_store(config))
 
 
 def _report(result: dict[str, Any], log: Path) -> None:

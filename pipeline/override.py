@@ -25,7 +25,7 @@ from efficientdet.blessing import FILE_NAME, Blessing
 from efficientdet.bundle import verify_manifest
 from efficientdet.errors import DataError, EfficientDetError
 from pipeline.local_runner import METADATA_FILE, only_run
-from pipeline.summary import RUN_CONTEXT
+from pipeline.run_history import RUN_CONTEXT
 
 EXECUTION_TYPE = "BlessingOverride"
 CACHE_CONTEXT, PIPELINE_CONTEXT = "execution_cache", "pipeline"

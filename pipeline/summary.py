@@ -13,16 +13,10 @@ from efficientdet.atomic_file import write_json
 from efficientdet.blessing import BLESSED, FILE_NAME, INCONCLUSIVE, NOT_BLESSED
 from efficientdet.infra_blessing import FILE_NAME as INFRA_FILE
 from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE
+from pipeline.run_history import nodes_of
 
-FAILED = "FAILED"
-RUN_CONTEXT = "pipeline_run"
-State = metadata_store_pb2.Execution.State
-
-
-def latest_run(store: MetadataStore) -> int | None:
-    """Id of the newest pipeline run in the metadata; None before the first."""
-    runs = store.get_contexts_by_type(RUN_CONTEXT)
-    return max((run.id for run in runs), default=None)
+FAILED, COMPLETE = "FAILED", "COMPLETE"
+"""What there is to say of a run that broke, and of one that was not to push anything."""
 
 
 def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, Any]:
@@ -32,10 +26,9 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
     blessing = _json(folders.get("ModelBlessing"), FILE_NAME) or {}
     infra = _json(folders.get("InfraBlessing"), INFRA_FILE) or {}
     pushed = _json(folders.get("PushedModel"), "pushed.json")
-    done = failure is None and pushed is not None
     return {
         "run": store.get_contexts_by_id([run])[0].name,
-        "outcome": _outcome(blessing, pushed) if done else FAILED,
+        "outcome": FAILED if failure else _outcome(blessing, pushed),
         "reasons": [failure] if failure else _reasons(blessing, infra, pushed),
         "override": blessing.get("override"),
         "metrics": blessing.get("metrics", {}),
@@ -43,7 +36,7 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
         "ledger": (_json(folders.get("Examples"), "ledger.json") or {}).get("total", {}),
         "data": _data(folders.get("ExampleAnomalies")),
         "model": {key: pushed[key] for key in ("name", "version", "alias")} if pushed and pushed["pushed"] else None,
-        "nodes": [_node(store, execution) for execution in executions],
+        "nodes": [node.record() for node in nodes_of(store, run)],
     }
 
 
@@ -70,7 +63,9 @@ def write(summary: dict[str, Any], path: str | Path) -> None:
 
 def _outcome(blessing: dict[str, Any], pushed: dict[str, Any] | None) -> str:
     """BLESSED for what was pushed, else why it was not: INCONCLUSIVE, or NOT_BLESSED for any other reason."""
-    if pushed and pushed["pushed"]:
+    if pushed is None:
+        return COMPLETE
+    if pushed["pushed"]:
         return BLESSED
     return INCONCLUSIVE if blessing.get("outcome") == INCONCLUSIVE and not blessing["blessed"] else NOT_BLESSED
 
@@ -108,14 +103,6 @@ def _output_folders(store: MetadataStore, executions: list[int]) -> dict[str, Pa
     events = store.get_events_by_execution_ids(executions) if executions else []
     artifacts = store.get_artifacts_by_id([e.artifact_id for e in events if e.type == outputs])
     return {artifact.type: Path(artifact.uri) for artifact in artifacts}
-
-
-def _node(store: MetadataStore, execution: metadata_store_pb2.Execution) -> dict[str, Any]:
-    contexts = store.get_contexts_by_execution(execution.id)
-    name = next(c.name.rpartition(".")[2] for c in contexts if c.type == "node")
-    state = State.Name(execution.last_known_state)
-    elapsed = (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
-    return {"name": name, "state": state, "cached": state == "CACHED", "seconds": round(elapsed, 1)}
 
 
 def _json(folder: Path | None, name: str) -> dict[str, Any] | None:

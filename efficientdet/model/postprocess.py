@@ -60,7 +60,8 @@ def postprocess(
       ids from 1, count `[b]` int32, where m is max_detections. Sorted by falling score, and zero from count on;
       with gaussian suppression the scores are the lowered ones.
     """
-    candidates = top_candidates(raw, anchor_boxes, num_classes, max_candidates)
+    threshold = score_threshold or (GAUSSIAN_FLOOR if method == "gaussian" else 0.0)
+    candidates = top_candidates(raw, anchor_boxes, num_classes, max_candidates, threshold)
     plane = _apart(candidates, image_size, num_classes) if per_class else candidates.boxes
 
     def suppress(of_image: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -71,7 +72,7 @@ def postprocess(
             max_output_size=max_detections,
             # Gaussian suppression never removes a box for its overlap alone.
             iou_threshold=iou_threshold if method == "hard" else 1.0,
-            score_threshold=score_threshold or (GAUSSIAN_FLOOR if method == "gaussian" else -math.inf),
+            score_threshold=threshold or -math.inf,
             # The kernel lowers by exp(-iou**2 / (2 * its sigma)), the paper (arXiv 1704.04503) by exp(-iou**2 / sigma).
             soft_nms_sigma=sigma / 2 if method == "gaussian" else 0.0,
             pad_to_max_output_size=True,
@@ -93,45 +94,58 @@ def postprocess(
 
 
 def top_candidates(
-    raw: RawOutputs, anchor_boxes: NDArray[np.float32], num_classes: int, max_candidates: int
+    raw: RawOutputs, anchor_boxes: NDArray[np.float32], num_classes: int, max_candidates: int, threshold: float = 0.0
 ) -> Candidates:
     """The `max_candidates` best (anchor, class) pairs of each image by falling score, or all if fewer.
 
-    0 stands for another choice: every anchor with its best class alone, in the order of the anchors.
+    0 stands for another choice: every anchor with its best class alone, in the order of the anchors. Of pairs that
+    score below `threshold` none need be among them; where others are too few, pairs of score 0 fill up.
     """
     logits, deltas = join_levels(raw.class_logits, num_classes), join_levels(raw.box_deltas, 4)
     anchors = ops.convert_to_tensor(anchor_boxes)
+    highest = ops.max(logits, axis=-1)
     if not max_candidates:
-        best, classes = ops.max(logits, axis=-1), ops.argmax(logits, axis=-1)
-        return Candidates(decode(deltas, anchors), ops.sigmoid(best), ops.cast(classes + 1, "int32"))
-    # The best n pairs lie on the n anchors with the best single class: choosing those first is three times faster.
-    strongest, nearest = ops.top_k(ops.max(logits, axis=-1), min(max_candidates, len(anchor_boxes)))
-    # Keras' take_along_axis would look up every single number.
-    logits = tf.gather(logits, nearest, batch_dims=1)
-    pairs = ops.reshape(logits, (-1, logits.shape[1] * num_classes))
-    if max_candidates <= len(anchor_boxes):
-        best, pair = _top_above(pairs, strongest[:, -1], max_candidates)
-    else:
-        best, pair = ops.top_k(pairs, min(max_candidates, pairs.shape[1]))
-    anchor = tf.gather(nearest, pair // num_classes, batch_dims=1)
+        return Candidates(decode(deltas, anchors), ops.sigmoid(highest), ops.cast(ops.argmax(logits, -1) + 1, "int32"))
+    best, anchor, category = _top_pairs(logits, highest, min(max_candidates, logits.shape[1] * num_classes), threshold)
     # Only these are decoded.
     boxes = decode(tf.gather(deltas, anchor, batch_dims=1), tf.gather(anchors, anchor))
-    return Candidates(boxes, ops.sigmoid(best), ops.cast(pair % num_classes + 1, "int32"))
+    return Candidates(boxes, ops.sigmoid(best), category + 1)
 
 
-def _top_above(values: tf.Tensor, floor: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The `count` highest values of each row and their places; at least as many are not below the row's floor.
+def _top_pairs(
+    logits: tf.Tensor, highest: tf.Tensor, count: int, threshold: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Logits, anchor and class index of the best pairs of each image, `[b, count]` each.
 
-    To sort those alone takes a quarter of the time.
+    Sorting takes longest, so what cannot be among them is left out first: anchors, then pairs, below a floor.
     """
+    floors = _floors(highest, count, threshold)
 
-    def of_row(row: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        places = tf.cast(tf.where(row[0] >= row[1])[:, 0], tf.int32)
-        best, order = tf.math.top_k(tf.gather(row[0], places), count)
-        return best, tf.gather(places, order)
+    def of_image(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        anchors = tf.cast(tf.where(highest[i] >= floors[i])[:, 0], tf.int32)
+        rows = tf.gather_nd(logits, tf.stack([tf.fill(tf.shape(anchors), i), anchors], axis=-1))
+        places = tf.cast(tf.where(rows >= floors[i]), tf.int32)
+        best, order = tf.math.top_k(tf.gather_nd(rows, places), tf.minimum(count, tf.shape(places)[0]))
+        row, category = tf.unstack(tf.gather(places, order), axis=1)
+        missing = [[0, count - tf.shape(best)[0]]]
+        best = tf.pad(best, missing, constant_values=best.dtype.min)
+        return best, tf.pad(tf.gather(anchors, row), missing), tf.pad(category, missing)
 
-    specs = (tf.TensorSpec([count], values.dtype), tf.TensorSpec([count], tf.int32))
-    return tf.map_fn(of_row, (values, floor), fn_output_signature=specs)
+    specs = tuple(tf.TensorSpec([count], dtype) for dtype in (logits.dtype, tf.int32, tf.int32))
+    return tf.map_fn(of_image, tf.range(tf.shape(logits)[0]), fn_output_signature=specs)
+
+
+def _floors(highest: tf.Tensor, count: int, threshold: float) -> tf.Tensor:
+    """Per image `[b]` a logit that the best `count` pairs are not below, or below which a pair does not score."""
+    if threshold:
+        # A little lower: suppression asks again, of the score.
+        floor = tf.constant(math.log(threshold / (1 - threshold)) - 1e-3, highest.dtype)
+    elif count > highest.shape[1]:
+        floor = highest.dtype.min
+    else:
+        # The best n pairs lie on the n anchors with the best single class.
+        return tf.reduce_min(tf.math.top_k(highest, count, sorted=False).values, axis=1)
+    return tf.fill(tf.shape(highest)[:1], floor)
 
 
 def _apart(candidates: Candidates, image_size: tuple[int, int], num_classes: int) -> tf.Tensor:

@@ -24,7 +24,7 @@ LABELS = LabelMap.from_names(["cat", "dog", "bird"])
 
 
 def raw_outputs() -> RawOutputs:
-    """Random ones; the finest of the levels has 16 x 16 cells of 9 anchors."""
+    """Random ones; the finest of the levels has 16 x 16 cells of 9 anchors, the next 8 x 8."""
     rng = np.random.default_rng(0)
     sizes = anchors_for(CONFIG).feature_sizes
     maps = [[tf.constant(rng.normal(size=(1, h, w, 9 * n)), tf.float32) for h, w in sizes] for n in (3, 4)]
@@ -34,23 +34,25 @@ def raw_outputs() -> RawOutputs:
 def test_of_a_large_level_the_strongest_anchors_are_left():
     raw = raw_outputs()
     found = strongest(raw, CONFIG, 3)
-    assert sorted(name for name in found if "numbers" in name) == ["anchor_numbers_0"]
-    numbers = found["anchor_numbers_0"].numpy()
-    logits, deltas = raw.class_logits[0].numpy().reshape(-1, 3), raw.box_deltas[0].numpy().reshape(-1, 4)
-    assert len(set(numbers)) == LEVEL_ANCHORS < len(logits)
-    left = np.setdiff1d(np.arange(len(logits)), numbers)
-    assert logits[numbers].max(axis=1).min() >= logits[left].max()
-    np.testing.assert_array_equal(found["class_logits_0"][0], logits[numbers])
-    np.testing.assert_array_equal(found["box_deltas_0"][0], deltas[numbers])
-    np.testing.assert_array_equal(found["box_deltas_1"][0], raw.box_deltas[1].numpy().reshape(-1, 4))
-    expected = centre_size(anchors_for(CONFIG).boxes / 128)
-    expected = np.concatenate([expected[numbers], expected[len(logits) :]])
-    np.testing.assert_allclose(_anchors(found, anchors_for(CONFIG)), expected, atol=1e-6)
+    assert sorted(name for name in found if "numbers" in name) == ["anchor_numbers_0", "anchor_numbers_1"]
+    boxes = np.split(
+        centre_size(anchors_for(CONFIG).boxes / 128), np.cumsum([9 * 16 * 16, 9 * 8 * 8, 9 * 4 * 4, 9 * 4])
+    )
+    for i, numbers in enumerate(found[f"anchor_numbers_{i}"].numpy() for i in range(2)):
+        logits, deltas = (np.reshape(level[i], (-1, n)) for level, n in ((raw.class_logits, 3), (raw.box_deltas, 4)))
+        assert len(set(numbers)) == LEVEL_ANCHORS < len(logits)
+        left = np.setdiff1d(np.arange(len(logits)), numbers)
+        assert logits[numbers].max(axis=1).min() >= logits[left].max()
+        np.testing.assert_array_equal(found[f"class_logits_{i}"][0], logits[numbers])
+        np.testing.assert_array_equal(found[f"box_deltas_{i}"][0], deltas[numbers])
+        boxes[i] = boxes[i][numbers]
+    np.testing.assert_array_equal(found["box_deltas_2"][0], np.reshape(raw.box_deltas[2], (-1, 4)))
+    np.testing.assert_allclose(_anchors(found, anchors_for(CONFIG)), np.concatenate(boxes), atol=1e-6)
 
 
 def test_who_asks_for_more_detections_has_more_anchors_enter():
     found = strongest(raw_outputs(), CONFIG.override("nms.max_detections=150"), 3)
-    assert found["class_logits_0"].shape == (1, 1500, 3)
+    assert found["class_logits_0"].shape == (1, 750, 3)
 
 
 @pytest.fixture(scope="module")

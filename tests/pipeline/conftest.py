@@ -34,11 +34,11 @@ class Job:
         summary = ["--summary", str(self.folder / "summary.json")]
         return [sys.executable, "-m", "pipeline", "run", "--config", str(path), *summary, *sets]
 
-    def run(self, *overrides: str) -> tuple[int, dict[str, Any]]:
-        """Exit code and summary."""
+    def run(self, *overrides: str, words: Sequence[str] = ()) -> tuple[int, dict[str, Any]]:
+        """Exit code and summary; `words` are further options of the command."""
         (self.folder / "summary.json").unlink(missing_ok=True)
         with (self.folder / "screen.log").open("a") as log:
-            code = subprocess.run(self.command(overrides), stdout=log, stderr=log, check=False).returncode
+            code = subprocess.run([*self.command(overrides), *words], stdout=log, stderr=log, check=False).returncode
         summary = self.folder / "summary.json"
         return code, json.loads(summary.read_text()) if summary.exists() else {}
 
@@ -46,6 +46,11 @@ class Job:
         """Overrides the verdict of a run."""
         words = ["bless", run, "--reason", reason, "--config", str(self.folder / "pipeline.yaml")]
         return subprocess.run([sys.executable, "-m", "pipeline", *words], capture_output=True, text=True, check=False)
+
+    def runs(self, *words: str) -> list[dict[str, Any]]:
+        """What the command `runs` tells."""
+        command = [sys.executable, "-m", "pipeline", "runs", "--config", str(self.folder / "pipeline.yaml"), "--json"]
+        return json.loads(subprocess.run([*command, *words], capture_output=True, check=True).stdout)
 
     def start(self, log: Path) -> subprocess.Popen[bytes]:
         """The same, not waited for; its output goes to `log`."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,26 @@ def test_a_second_run_is_refused_while_the_first_lives(config):
     holder.wait()
     with local_runner.only_run(Path(config.root)):
         pass
+
+
+def test_a_second_run_may_wait_for_the_first(tmp_path, caplog):
+    held = threading.Event()
+    ended: list[float] = []
+
+    def first() -> None:
+        with local_runner.only_run(tmp_path):
+            held.set()
+            while "waiting for its end" not in caplog.text:
+                time.sleep(0.01)
+            ended.append(time.monotonic())
+
+    holder = threading.Thread(target=first)
+    holder.start()
+    held.wait()
+    with local_runner.only_run(tmp_path, wait=True):
+        assert ended[0] <= time.monotonic()
+    holder.join()
+    assert f"process {os.getpid()} is running this pipeline" in caplog.text
 
 
 def test_what_a_killed_run_left_is_cleared(config):

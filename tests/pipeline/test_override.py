@@ -29,7 +29,8 @@ from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
 from pipeline.cli import main
 from pipeline.override import EXECUTION_TYPE, bless, root_of
-from pipeline.summary import latest_run, summarise
+from pipeline.run_history import latest_run
+from pipeline.summary import summarise
 
 METRICS = {"float": {"AP": 0.5}, "int8": {"AP": 0.4}}
 

@@ -47,6 +47,8 @@ REFUSED = {"pushed": False, "reason": "another became champion"}
         ({"outcome": "NOT_BLESSED", "blessed": False}, REFUSED, "NOT_BLESSED"),
         ({"outcome": "NOT_BLESSED", "blessed": True}, {"pushed": True}, "BLESSED"),
         ({"outcome": "BLESSED", "blessed": True}, REFUSED, "NOT_BLESSED"),
+        ({"outcome": "BLESSED", "blessed": True}, None, "COMPLETE"),
+        ({}, None, "COMPLETE"),
     ],
 )
 def test_the_outcome_is_what_became_of_the_model(blessing: dict, pushed: dict, outcome: str) -> None:

@@ -250,3 +250,16 @@ def test_infinite_boxes_do_no_harm():
         boxes, scores, *_ = detect(raw, 2, per_class=per_class)
         assert np.all(np.isfinite(boxes))
         assert np.all(np.isfinite(scores))
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.6, 0.999])
+def test_candidates_below_the_threshold_are_left_out(threshold: float):
+    raw = random_outputs(0, 5)
+    every = top_candidates(raw, SMALL.boxes, 5, 40)
+    some = top_candidates(raw, SMALL.boxes, 5, 40, threshold)
+    assert some.scores.shape == (2, 40)
+    for image in range(2):
+        enough = np.asarray(every.scores[image]) > threshold
+        for one, other in zip(every, some, strict=True):
+            np.testing.assert_array_equal(np.asarray(one[image])[enough], np.asarray(other[image])[enough])
+        assert np.all(np.asarray(some.scores[image])[~enough] <= threshold)

@@ -1,0 +1,72 @@
+"""`efficientdet-pipeline runs`: what ran on this machine, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from efficientdet.errors import ConfigError
+from pipeline.cli_options import EXIT_USAGE, config_option, fail, set_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.run_history import Run
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[RUN]")
+@config_option
+@set_option
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Runs to show at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def runs(name: str | None, path: str, overrides: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """List the runs of the pipeline on this machine, the newest first, or the nodes of one RUN (`last` for the newest).
+
+    Exit code 2: bad usage, or there is no such run.
+    """
+    try:
+        found = _found(path, overrides, name)[:limit]
+    except ConfigError as error:
+        fail(error, EXIT_USAGE)
+    if as_json:
+        click.echo(json.dumps([run.record() for run in found], indent=1))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(_nodes(found[0]) if name else _table(found))
+
+
+def _found(path: str, overrides: tuple[str, ...], name: str | None) -> list[Run]:
+    """All runs, or the one of this name."""
+    from pipeline import local_runner
+    from pipeline.config import load_config
+
+    config = load_config(path, overrides)
+    every = local_runner.history(config)
+    found = every[:1] if name == "last" else [run for run in every if name in (None, run.name)]
+    if name and not found:
+        raise ConfigError(f"{name}: there is no such run in {config.root}; `runs` without it lists all {len(every)}")
+    return found
+
+
+def _table(found: list[Run]) -> Table:
+    from rich.table import Table
+
+    table = Table("run", "started (UTC)", "nodes", "seconds", "last")
+    for run in found:
+        last = f"{run.last.name} {run.last.state.lower()}" if run.last else ""
+        table.add_row(run.name, run.started, str(len(run.nodes)), f"{run.seconds:.1f}", last)
+    return table
+
+
+def _nodes(run: Run) -> Table:
+    from rich.table import Table
+
+    table = Table("node", "state", "seconds", title=f"{run.name}, started {run.started}")
+    for node in run.nodes:
+        table.add_row(node.name, node.state.lower(), f"{node.seconds:.1f}")
+    return table
