@@ -29,8 +29,8 @@ EXIT_CODES = {"SUCCEEDED": 0, "RUNNING": EXIT_RUNNING}
 @click.option("--output", required=True, type=click.Path(dir_okay=False), help=".yaml for kubeflow, .json for vertex.")
 def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str) -> None:
     """Write the pipeline's specification for Kubeflow Pipelines v2 or Vertex AI."""
-    config = load(path, overrides)
     _quiet()
+    config = load(path, overrides)
     from pipeline.kubeflow_runner import compile_pipeline
 
     try:
@@ -61,9 +61,9 @@ def submit(
     no_cache: bool,
 ) -> None:
     """Compile the pipeline and start a run of it. Prints the run's id alone."""
+    _quiet()
     config = load(path, overrides)
     given = {"data_path": data_path, "epochs": epochs, "floors": _checked_floors(config, floors)}
-    _quiet()
     from pipeline import cluster_run
 
     name = name or f"{config.name} {time.strftime('%Y-%m-%d %H-%M-%S')}"
@@ -87,8 +87,8 @@ def status(
     path: str, overrides: tuple[str, ...], engine: Engine, run_id: str | None, limit: int, as_json: bool
 ) -> None:
     """Show runs. With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage."""
-    config = load(path, overrides)
     _quiet()
+    config = load(path, overrides)
     from pipeline.cluster_run import open_client
 
     try:

@@ -18,7 +18,7 @@ from pipeline.cluster import ClusterConfig
 from pipeline.cluster_run import ClusterRun, require, state_of
 from pipeline.compiled_spec import GROUP
 
-LABEL = "efficientdet-pipeline"
+LABEL = "efficientdet_pipeline"
 
 
 class VertexClient:
@@ -37,7 +37,7 @@ class VertexClient:
             job = aiplatform.PipelineJob(
                 display_name=name,
                 template_path=str(spec),
-                job_id=re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"),
+                job_id=job_id(name),
                 pipeline_root=self._cluster.root,
                 parameter_values=parameters,
                 enable_caching=cache,
@@ -70,6 +70,12 @@ class VertexClient:
             ) from error
         except GoogleAPIError as error:
             raise EfficientDetError(f"{where}: Vertex AI refuses: {' '.join(str(error).split())[:500]}") from error
+
+
+def job_id(name: str) -> str:
+    """A run's name as Vertex AI takes it: up to 128 small letters, digits and hyphens, a letter first."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return (words if words[:1].isalpha() else f"run-{words}")[:128].strip("-")
 
 
 def as_run(job: aiplatform.PipelineJob) -> ClusterRun:

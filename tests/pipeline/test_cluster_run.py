@@ -16,6 +16,7 @@ from google.cloud import aiplatform
 from efficientdet.data.demo import write_demo_data
 from pipeline.cli import main
 from pipeline.cluster_run import state_of
+from pipeline.vertex_client import job_id
 from tests.free_port import free_port
 from tests.pipeline.cluster_server import (
     ClusterServer,
@@ -192,7 +193,7 @@ def test_vertex_runs_what_is_submitted(config_file: Path, vertex: ClusterServer)
     assert asked.body is not None
     assert asked.parameters["parent"] == "projects/team/locations/europe-west4"
     assert asked.body["serviceAccount"] == "runner@team"
-    assert asked.body["labels"]["efficientdet-pipeline"] == "digits"
+    assert asked.body["labels"]["efficientdet_pipeline"] == "digits"
     assert asked.body["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/pipelines"
     assert asked.body["runtimeConfig"]["parameterValues"] == GIVEN
     assert '"enableCache": true' not in json.dumps(asked.body["pipelineSpec"])
@@ -207,7 +208,7 @@ def test_vertex_tells_how_runs_are(config_file: Path, vertex: ClusterServer, clu
     assert (run["id"], run["name"], run["state"]) == ("digits-one", "digits one", "RUNNING")
     assert run["created"] == CREATED
     [asked] = vertex.asked("ListPipelineJobs")
-    assert asked.parameters["filter"] == 'labels.efficientdet-pipeline="digits"'
+    assert asked.parameters["filter"] == 'labels.efficientdet_pipeline="digits"'
     assert invoke(config_file, "vertex", "status", "--run", "digits-one").exit_code == 4
     cluster.runs[0] |= {"state": "PIPELINE_STATE_FAILED", "error": {"code": 9, "message": "no quota"}}
     failed = invoke(config_file, "vertex", "status", "--run", "digits-one")
@@ -234,6 +235,14 @@ def test_a_cluster_that_is_not_named_or_not_there_is_told(config_file: Path):
     assert "Kubeflow does not answer" in gone.stderr
     unnamed = invoke(config_file, "vertex", "status", "--set", "cluster.project=null")
     assert "cluster.project is not set" in unnamed.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("Digits 2026-01-02 03-04-05", "digits-2026-01-02-03-04-05"), ("7 Ü", "run-7"), ("a" * 200, "a" * 128)],
+)
+def test_vertex_takes_every_name(name: str, expected: str):
+    assert job_id(name) == expected
 
 
 @pytest.mark.parametrize(

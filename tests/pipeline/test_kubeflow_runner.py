@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.utils.import_utils import import_class_by_path
 
 from efficientdet.data.demo import write_demo_data
 from efficientdet.errors import ConfigError
@@ -130,6 +132,8 @@ def test_every_node_runs_our_command_in_our_image(compiled: Compiled):
         container = compiled.container(node)
         assert container["image"] == "team/image:1"
         assert container["command"] == ["python", "-m", "pipeline.node", *own]
+        args = container["args"]
+        assert issubclass(import_class_by_path(args[args.index("--executor_class_path") + 1]), BaseExecutor)
 
 
 def test_resources_are_those_configured(compiled: Compiled):
