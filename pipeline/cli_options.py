@@ -18,7 +18,7 @@ config_file = click.Path(dir_okay=False)
 config_option = click.option("--config", "path", required=True, type=config_file, help="YAML file.")
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
 engine_option = click.option(
-    "--engine", required=True, type=click.Choice(["kubeflow", "vertex"]), help="The cluster's."
+    "--engine", required=True, type=click.Choice(["kubeflow", "vertex"]), help="What runs it there."
 )
 
 
