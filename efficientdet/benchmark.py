@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from efficientdet.detector_file import CORES, Kind, locate
+from efficientdet.detector_file import CALLED, CORES, Kind, locate
 from efficientdet.errors import ConfigError
 from efficientdet.latency import Latency, Work, measure
 from efficientdet.tflite_detector import MAX_THREADS
@@ -53,10 +53,9 @@ class Plan:
         }
         asked = [option for option, given in fixed.items() if given]
         if asked and kind != "checkpoint":
-            what = "a TFLite file" if kind == "tflite" else f"a {kind.replace('_', ' ')}"
             raise ConfigError(
-                f"{asked[0]}: {path} is {what}, in which all of that is settled; leave it out, or give the folder of "
-                "the training whose network it is"
+                f"{asked[0]}: {path} is {CALLED[kind]}, in which all of that is settled; leave it out, or give the "
+                "folder of the training whose network it is"
             )
         batch = max(self.batches)
         if kind == "tflite" and batch > 1:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import ArrayLike, NDArray
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.lite.python.convert import mlir_quantize
 
 from efficientdet.activations import Activation, observe
@@ -32,6 +33,7 @@ class CalibratedNetwork:
       saved_model: folder of a SavedModel.
       signature: key of a signature with one float32 input `[1, h, w, 3]` of raw pixels 0..255.
       calibration: images `[h, w, 3]` as the network will see them; read once.
+      float_layers: patterns of `layers` that files will be asked to keep in float, to be told of wrong ones early.
 
     The ranges that TensorFlow's own calibrator gives to what additions read are up to three times too wide
     (docs/decisions/0016); it is only asked for the graph.
@@ -41,16 +43,24 @@ class CalibratedNetwork:
       images: how many it was calibrated on.
       flatbuffer: the network in float, with the ranges.
 
-    Raises DataError when there is no image.
+    Raises ConfigError, before any image is read, when a pattern of `float_layers` fits no layer, and DataError when
+    there is no image.
     """
 
-    def __init__(self, saved_model: str | Path, signature: str, calibration: Iterable[ArrayLike]) -> None:
+    def __init__(
+        self,
+        saved_model: str | Path,
+        signature: str,
+        calibration: Iterable[ArrayLike],
+        float_layers: Sequence[str] = (),
+    ) -> None:
+        model = unpack_model(_graph(saved_model, signature))
+        self.layers = layer_names(model)
+        matching(float_layers, self.layers)
         images = _with_black_and_white(calibration)
         first = next(images, None)
         if first is None:
             raise DataError("int8 calibration: there is no image; the examples must hold at least one readable image")
-        model = unpack_model(_calibrated_graph(saved_model, signature, first))
-        self.layers = layer_names(model)
         activations = observe(model, chain([first], images))
         [pixels] = model.subgraphs[0].inputs
         self.images = activations[int(pixels)].images
@@ -114,13 +124,25 @@ class CalibratedNetwork:
                 )
 
 
-def _calibrated_graph(saved_model: str | Path, signature: str, image: NDArray[np.float32]) -> bytes:
-    """The float graph as the converter optimises it, with ranges from one image."""
+def _graph(saved_model: str | Path, signature: str) -> bytes:
+    """The float graph as the converter optimises it, with a place for the range of every activation.
+
+    The converter makes those places for what it sees of an image. Noise will do: the ranges are written anew.
+    """
+    shape = _input_shape(Path(saved_model), signature)
+    noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[signature])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: iter([[image[None]]])
+    converter.representative_dataset = lambda: iter([[noise]])
     converter._experimental_calibrate_only = True
     return bytes(converter.convert())
+
+
+def _input_shape(saved_model: Path, signature: str) -> list[int]:
+    """The shape of a signature's one input."""
+    [graph] = SavedModel.FromString((saved_model / "saved_model.pb").read_bytes()).meta_graphs
+    [pixels] = graph.signature_def[signature].inputs.values()
+    return [dim.size for dim in pixels.tensor_shape.dim]
 
 
 def _with_black_and_white(images: Iterable[ArrayLike]) -> Iterator[NDArray[np.float32]]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from efficientdet.cli_registry import local_model, registry_option
+from efficientdet.detector_file import CALLED, locate
 from efficientdet.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from http.server import ThreadingHTTPServer
+
+    from efficientdet.demo_page.server import Served
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 """Of pictures that browsers show."""
@@ -37,20 +45,28 @@ def demo_page(model: str, port: int, images: Path | None, tasks_vision: Path | N
     from efficientdet.demo_page import tasks_vision as library
 
     with local_model(model, registry) as (path, title):
-        if not path.is_file():
-            raise ModelError(f"{model}: is not a file; give a .tflite file, or the name of a registered model")
-        served = server.routes(path, title, library.tasks_vision(tasks_vision), _pictures(images))
-        try:
-            web = server.open_server(served, port)
-        except OSError as error:
-            raise DataError(f"--port={port}: cannot be used ({error.strerror}); give another, or 0") from error
-        click.echo(f"{title} is at http://{server.ADDRESS}:{web.server_port}/ until Ctrl-C")
-        try:
-            web.serve_forever()
-        except KeyboardInterrupt:
-            click.echo()
-        finally:
-            web.server_close()
+        kind, file = locate(path)
+        if kind != "tflite":
+            raise ModelError(
+                f"{file}: is {CALLED[kind]}, and browsers run TFLite files; give one, or the name of a registered model"
+            )
+        served: dict[str, server.Served] = {}
+        with _server(served, port) as web:  # which may be refused, unlike what is fetched now
+            served |= server.routes(file, title, library.tasks_vision(tasks_vision), _pictures(images))
+            click.echo(f"{title} is at http://{server.ADDRESS}:{web.server_port}/ until Ctrl-C")
+            try:
+                web.serve_forever()
+            except KeyboardInterrupt:
+                click.echo()
+
+
+def _server(served: Mapping[str, Served], port: int) -> ThreadingHTTPServer:
+    from efficientdet.demo_page import server
+
+    try:
+        return server.open_server(served, port)
+    except OSError as error:
+        raise DataError(f"--port={port}: cannot be used ({error.strerror}); give another, or 0") from error
 
 
 def _pictures(images: Path | None) -> dict[str, Path]:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from efficientdet.data.representative_dataset import RepresentativeDataset
     from efficientdet.label_map import LabelMap
 
-DETECTOR = "detector"  # of a run's folder
 # google/automl's flags that change nothing here, and why.
 WITHOUT_EFFECT = {"model_name": "the detector knows its size", "batch_size": "every size of a batch is taken"}
 _TFLITE = {"FP32": "tflite_float32", "FP16": "tflite_float16", "INT8": "tflite_int8"}
@@ -39,8 +38,8 @@ def _google_flags(command: Callable[..., None]) -> Callable[..., None]:
     "--model",
     "--model-dir",
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A trained detector, or the folder of the run that made it.",
+    type=click.Path(exists=True, path_type=Path),
+    help="A trained detector, or the folder of the run or the TFX artifact that holds it.",
 )
 @click.option(
     "--format",
@@ -70,7 +69,7 @@ def _google_flags(command: Callable[..., None]) -> Callable[..., None]:
     metavar="PATTERN",
     help="Layers that int8 files keep in float, as blocks_0/*; may be repeated; quantize-report says which.",
 )
-@click.option("--num-calibration-steps", type=int, metavar="N", help="Images that calibrate.  [200]")
+@click.option("--num-calibration-steps", type=click.IntRange(1), metavar="N", help="Images that calibrate.  [200]")
 @click.option(
     "--label-map",
     type=click.Path(path_type=Path),
@@ -88,21 +87,34 @@ def export(model: Path, output: Path, examples: str | None, label_map: Path | No
         from efficientdet.checkpoint import load_detector
         from efficientdet.export import check_export, export_bundle
 
-        folder = model / DETECTOR if (model / DETECTOR).is_dir() else model
+        folder = _trained(model)
         config = _config(folder, hparams, flags)
+        check_export(config, output)
         needy = _calibrated(config)
         if needy and not examples:
             raise ConfigError(
                 f"{needy[0]}: int8 is calibrated with images, preferably those of the training; name shards of them "
                 "with --examples, as in --examples 'examples/Split-train/*'"
             )
-        check_export(config, output)
         shards = list(example_shards(examples)) if needy and examples else []
         network, config, labels = load_detector(folder, config.to_dict())
         with readable_shards(examples or ""):
             images: Iterable[Any] = _images(shards, config, labels, label_map) if shards else ()
             manifest = export_bundle(network, config, labels, images, output)
     _print(output, config, manifest)
+
+
+def _trained(model: Path) -> Path:
+    """The folder of the weights that `infer` would find; ModelError for a model that has been exported already."""
+    from efficientdet.detector_file import CALLED, locate
+    from efficientdet.errors import ModelError
+
+    kind, place = locate(model)
+    if kind != "checkpoint":
+        raise ModelError(
+            f"{place}: is {CALLED[kind]}, which has been exported already; give the folder of the training it is from"
+        )
+    return place
 
 
 def _config(folder: Path, hparams: str, flags: dict[str, Any]) -> Config:

@@ -15,18 +15,16 @@ from efficientdet.cli_shards import SHARDS_HELP, example_shards, readable_shards
 
 if TYPE_CHECKING:
     from efficientdet.config import Config
+    from efficientdet.detector_file import Kind
     from efficientdet.label_map import LabelMap
     from efficientdet.quantize_report import QuantizeReport
-
-
-DETECTOR = "detector"  # of a run's folder
 
 
 @click.command("quantize-report")
 @click.option(
     "--model",
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
     help="A trained detector, the folder of the run that made it, or an export with a SavedModel.",
 )
 @click.option("--examples", required=True, metavar="GLOB", help=f"{SHARDS_HELP} They calibrate, as in an export.")
@@ -57,30 +55,44 @@ def _report(model: Path, examples: str, float_layers: tuple[str, ...], images: i
     from efficientdet.quantize_report import quantize_report
     from efficientdet.tflite import TFLiteWriter
 
-    network, config, labels = _detector(model / DETECTOR if (model / DETECTOR).is_dir() else model)
+    kind, place = _quantisable(model)
+    shards = list(example_shards(examples))
+    network, config, labels = _detector(kind, place)
+    patterns = float_layers or config.export.float_layers
     with readable_shards(examples):
-        dataset = RepresentativeDataset(list(example_shards(examples)), config)
+        dataset = RepresentativeDataset(shards, config)
         with TFLiteWriter(network, config, labels) as writer:
-            calibrated = writer.calibrated(dataset, raw=True)
-            patterns = float_layers or config.export.float_layers
+            calibrated = writer.calibrated(dataset, raw=True, float_layers=patterns)
             return quantize_report(calibrated, islice(dataset, images), patterns)
 
 
-def _detector(folder: Path) -> tuple[Any, Config, LabelMap]:
-    """The network of a checkpoint, or of an export: then with the weights in its SavedModel."""
-    from efficientdet import config as config_file
-    from efficientdet.bundle import SAVED_MODEL_FOLDER
+def _quantisable(model: Path) -> tuple[Kind, Path]:
+    """What `infer` would find in `model`; ModelError for a file whose network cannot be converted any more."""
+    from efficientdet.detector_file import CALLED, locate
+    from efficientdet.errors import ModelError
+
+    kind, place = locate(model)
+    if kind not in ("checkpoint", "saved_model"):
+        raise ModelError(
+            f"{place}: is {CALLED[kind]}, whose layers cannot be converted again; give the folder of the training or "
+            "an export with a SavedModel"
+        )
+    return kind, place
+
+
+def _detector(kind: Kind, place: Path) -> tuple[Any, Config, LabelMap]:
+    """The network of a checkpoint, or of a SavedModel: then with the weights in it."""
+    from efficientdet.bundle import ASSETS_FOLDER
     from efficientdet.checkpoint import load_detector
-    from efficientdet.config import Config
-    from efficientdet.label_map import LabelMap
+    from efficientdet.detector_file import described
     from efficientdet.model.detector import build_detector
     from efficientdet.transfer import load_checkpoint
 
-    if not (folder / SAVED_MODEL_FOLDER / "saved_model.pb").is_file():
-        return load_detector(folder)
-    config, labels = Config.load(folder / config_file.FILE_NAME), LabelMap.load(folder)
+    if kind == "checkpoint":
+        return load_detector(place)
+    config, labels = described(place / ASSETS_FOLDER, place)
     network = build_detector(config, len(labels))
-    load_checkpoint(network, folder / SAVED_MODEL_FOLDER, labels.names, labels.names)
+    load_checkpoint(network, place, labels.names, labels.names)
     return network, config, labels
 
 
@@ -100,7 +112,7 @@ def _print(report: QuantizeReport, worst: int) -> None:
     console.print(layers, outputs)
     click.echo(f"{report.images} images; in float: {', '.join(report.float_layers) or 'nothing'}")
     if report.suspects:
-        tries = " ".join(f"--float-layers '{name}'" for name in report.suspects[:5])
+        tries = " ".join(f"--float-layers '{name}'" for name in report.patterns_to_try)
         click.echo(f"{len(report.suspects)} layers add {SUSPICIOUS:.1%} of noise or more; try {tries}")
     else:
         click.echo(f"no layer adds {SUSPICIOUS:.1%} of noise or more: int8 fits them all")

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from efficientdet.atomic_file import atomic_file
 from efficientdet.boxes import yxyx_to_xywh
+from efficientdet.coco_image_ids import ImageIds
 from efficientdet.coco_results import coco_entries
 from efficientdet.detections import Found, image_records
 from efficientdet.frame import BrokenFrame, Frame
@@ -115,7 +116,12 @@ class JsonLinesFile(DetectionFile):
 
 
 class CocoFile(DetectionFile):
-    """COCO's result file; see `image_id_of` for the ids of images."""
+    """COCO's result file, with each image's `file_name` besides."""
+
+    def __init__(self, path: str | Path, label_map: LabelMap, ids: ImageIds | None = None) -> None:
+        """`ids` are those of the images; a video's frames have their numbers, and need none."""
+        super().__init__(path, label_map)
+        self._ids = ids or ImageIds(())
 
     _entries = 0
 
@@ -125,8 +131,10 @@ class CocoFile(DetectionFile):
     def write(self, frame: Frame, found: Found) -> None:
         boxes, scores, classes = found
         scored = ScoredFound(yxyx_to_xywh(boxes.astype(np.float64)), classes, scores.astype(np.float64))
-        for entry in coco_entries(image_id_of(frame), scored, self._label_map):
-            self._file.write(f"{',' if self._entries else ''}\n{json.dumps(entry)}")
+        image_id = self._ids(frame.file, frame.image_id) if frame.number is None else frame.number
+        for entry in coco_entries(image_id, scored, self._label_map):
+            named = {**entry, "file_name": frame.file}
+            self._file.write(f"{',' if self._entries else ''}\n{_json(named)}")
             self._entries += 1
 
     def end(self) -> None:
@@ -144,17 +152,6 @@ class CsvFile(DetectionFile):
         for record in image_records(found, self._label_map):
             values = {"file": frame.file, "frame": frame.number, "seconds": frame.seconds, **record, **_box(record)}
             self._rows.writerow(["" if values[name] is None else values[name] for name in COLUMNS])
-
-
-def image_id_of(frame: Frame) -> int | str:
-    """COCO's id: the frame's own; a video frame's number; the number that an image is named by, as COCO's are, else its
-    name.
-    """
-    if frame.number is not None:
-        return frame.number
-    given = frame.image_id if frame.image_id is not None else PurePosixPath(frame.file).stem
-    number = int(given) if given.isascii() and given.isdigit() else None
-    return number if number is not None else frame.image_id or frame.file
 
 
 def frame_record(frame: Frame, found: Found, label_map: LabelMap) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from efficientdet.bundle import SAVED_MODEL_FOLDER
 from efficientdet.config import FILE_NAME as CONFIG_FILE
 from efficientdet.config import Config
+from efficientdet.delegate_note import without_delegate_note
 from efficientdet.detections import Detections, Found
 from efficientdet.errors import ModelError, reason
 from efficientdet.label_map import FILE_NAME as LABEL_MAP_FILE
@@ -32,6 +33,14 @@ _PLACES = ("detector", SAVED_MODEL_FOLDER, "saved_model")
 """Where a run's folder, a bundle and a pulled model have theirs."""
 
 Kind = Literal["checkpoint", "saved_model", "frozen_graph", "tflite"]
+
+CALLED: Mapping[Kind, str] = {
+    "checkpoint": "a trained detector",
+    "saved_model": "a SavedModel",
+    "frozen_graph": "a frozen graph",
+    "tflite": "a TFLite file",
+}
+"""What each kind is called in a sentence."""
 
 Signature = Callable[..., "dict[str, tf.Tensor]"]
 """One of a SavedModel, see `efficientdet.saved_model`."""
@@ -156,7 +165,8 @@ def _open_frozen_graph(path: Path) -> Detector:
 def _open_tflite(path: Path) -> Detector:
     free: SimpleQueue[TFLiteDetector] = SimpleQueue()
     # An interpreter serves one thread at a time. With several of its own its suppression orders equal scores by chance.
-    interpreters = [TFLiteDetector(path, num_threads=1) for _ in range(CORES)]
+    with without_delegate_note():
+        interpreters = [TFLiteDetector(path, num_threads=1) for _ in range(CORES)]
     for interpreter in interpreters:
         free.put(interpreter)
 

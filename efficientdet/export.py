@@ -61,8 +61,7 @@ def export_bundle(
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         with TFLiteWriter(model, config, label_map) as tflite:
-            for name in config.export.formats:
-                kind = FORMATS[name]
+            for kind in sorted(map(FORMATS.__getitem__, config.export.formats), key=_has_float_layers, reverse=True):
                 if kind.runtime == "tflite":
                     _write_tflite(kind, tflite, calibration, aside)
                 else:
@@ -79,6 +78,11 @@ def export_bundle(
     return manifest
 
 
+def _has_float_layers(kind: ExportFormat) -> bool:
+    """Whether `export.float_layers` concerns a format: it goes first, as it is refused when they are wrong."""
+    return kind.runtime == "tflite" and kind.calibrated and not kind.raw
+
+
 def _say_what_differs(config: Config) -> None:
     files = [name for name in config.export.formats if FORMATS[name].runtime == "tflite" and not FORMATS[name].raw]
     if files and config.nms.method == "gaussian":
@@ -90,13 +94,17 @@ def _say_what_differs(config: Config) -> None:
 
 
 def _put(new: Path, folder: Path) -> None:
-    """Moves a folder to its place; what was there goes last."""
+    """Moves a folder to its place; what was there goes last, and comes back when that cannot be done."""
     if not folder.exists():
         new.rename(folder)
         return
     old = new.with_name(f"{new.name}-old")
     folder.rename(old)
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
     shutil.rmtree(old)
 
 

@@ -22,14 +22,17 @@ from efficientdet.data.image_file import MOST_BYTES, MOST_PIXELS, eight_bits
 from efficientdet.data.image_structure import EXIF_ORIENTATION
 from efficientdet.errors import DataError
 from efficientdet.frame import BrokenFrame, Frame
+from efficientdet.video import SUFFIXES as VIDEO_SUFFIXES
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+ONE_VIDEO = "`efficientdet infer --input` takes one video at a time"
 
 
 class ImageFiles:
     """The images that a path or pattern names, in sorted order.
 
-    total: how many there are. root: the folder that their names are relative to.
+    total: how many there are. paths: where they lie. names: what they are called, relative to the folder that all are
+    in. A video among them is told of as an image that cannot be read.
     """
 
     live = False
@@ -44,12 +47,12 @@ class ImageFiles:
 
         Raises DataError when there is no image at all.
         """
-        self.root, self.paths = find_images(place, leave_out)
+        root, self.paths = find_images(place, leave_out)
+        self.names = [_readable(path.relative_to(root).as_posix()) for path in self.paths]
         self.total = len(self.paths)
 
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
-        for path in self.paths:
-            name = _readable(path.relative_to(self.root).as_posix())
+        for path, name in zip(self.paths, self.names, strict=True):
             try:
                 yield read_frame(path, name)
             except DataError as error:
@@ -62,24 +65,62 @@ def _readable(name: str) -> str:
 
 
 def find_images(place: str | Path, leave_out: Sequence[Path] = ()) -> tuple[Path, list[Path]]:
-    """The folder that names are relative to, and the files; see `ImageFiles`."""
+    """The folder that names are relative to, and the files; see `ImageFiles`.
+
+    Raises DataError when there is none, or nothing but videos.
+    """
+    root, files = find_files(place, leave_out)
+    if all(is_video(file) for file in files):
+        raise DataError(f"{place}: leads to videos alone, as {files[0].name}, but images are wanted; {ONE_VIDEO}")
+    return root, files
+
+
+def find_files(place: str | Path, leave_out: Sequence[Path] = ()) -> tuple[Path, list[Path]]:
+    """The folder that names are relative to, and a file, those that a pattern matches, or a folder's images and videos.
+
+    Raises DataError when there is none.
+    """
     path = Path(place)
+    if not str(place).strip():
+        raise DataError(f"{str(place)!r}: is no place of images; give an image, a folder (. for this) or a pattern")
     if path.is_file():
         return path.parent, [path]
     if path.is_dir():
-        root, found = path, [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+        known, ending = SUFFIXES | VIDEO_SUFFIXES, ", ".join(sorted(SUFFIXES))
+        root, found = path, [file for file in path.rglob("*") if file.suffix.lower() in known]
+        nothing = f"holds no image; looked for files ending in {ending}"
     elif is_pattern(place):
         first = next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
         root = Path(*path.parts[:first])
         found = list(root.glob(str(Path(*path.parts[first:]))))
+        nothing = f"matches no file below {root.absolute()}; correct the pattern, in which ** is any number of folders"
     else:
-        raise DataError(f"{place}: there is no such file or folder; give an image, a folder or a pattern of images")
+        raise DataError(f"{place}: there is no such file or folder; correct the path")
     kept_out = [folder.resolve() for folder in leave_out]
     files = [file for file in sorted(found) if file.is_file() and not _below(file, kept_out)]
     if not files:
-        looked = "no file matches" if not path.is_dir() else "holds no image"
-        raise DataError(f"{place}: {looked}; looked for files ending in {', '.join(sorted(SUFFIXES))}")
+        raise DataError(f"{place}: {nothing}")
     return root, files
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file's name says that it is a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's name or its first bytes say that it is an image, whole or not."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path):
+                return True
+    except UnidentifiedImageError:
+        return False
+    except Exception:  # of an image's parser, or because the file cannot be read at all, which is said later
+        return True
 
 
 def is_pattern(place: str | Path) -> bool:
@@ -98,6 +139,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
 def read_frame(path: str | Path, name: str) -> Frame:
     """The picture with its name; raises DataError when it cannot be decoded whole, or is larger than any photo."""
+    if is_video(Path(path)):
+        raise DataError(f"{path}: is a video, where images are read; {ONE_VIDEO}")
     try:
         size = Path(path).stat().st_size
         if size > MOST_BYTES:

@@ -14,6 +14,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
+from efficientdet.coco_image_ids import ImageIds
 from efficientdet.detection_file import STDOUT, CocoFile, CsvFile, DetectionFile, JsonFile, JsonLinesFile
 from efficientdet.detections import Found
 from efficientdet.detector_file import Detector, open_detector
@@ -164,8 +165,13 @@ def _writers(outputs: Outputs, source: ImageFiles | Video, detector: Detector, f
         found.append(PictureFolder(outputs.folder / PICTURES_FOLDER, labels, outputs.style))
     if outputs.json:
         found.append(JsonFile(outputs.json, labels, facts))
-    kinds = {JsonLinesFile: outputs.json_lines, CocoFile: outputs.coco, CsvFile: outputs.csv}
-    found += [kind(path, labels) for kind, path in kinds.items() if path]
+    if outputs.json_lines:
+        found.append(JsonLinesFile(outputs.json_lines, labels))
+    if outputs.coco:
+        names = source.names if isinstance(source, ImageFiles) else []
+        found.append(CocoFile(outputs.coco, labels, ImageIds((name, None) for name in names)))
+    if outputs.csv:
+        found.append(CsvFile(outputs.csv, labels))
     if not found:
         raise ConfigError("no output is named; give a folder, or a file for JSON, JSON lines, COCO results or CSV")
     return found

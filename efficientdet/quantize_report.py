@@ -16,6 +16,8 @@ from efficientdet.calibrated_network import CalibratedNetwork
 
 SUSPICIOUS = 0.001
 """Noise over signal from which a layer is worth a try in float; most lose a fifth of that."""
+SUSPECTS = 5
+"""That are tried at once: each costs size and speed, and the first may mend what the others show."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class QuantizeReport:
     def suspects(self) -> list[str]:
         """Layers that are worth a try in float, the worst first."""
         return [error.layer for error in self.layers if error.noise >= SUSPICIOUS]
+
+    @property
+    def patterns_to_try(self) -> tuple[str, ...]:
+        """`float_layers` of the next try: those of this one, and the worst SUSPECTS of what is left."""
+        return (*self.float_layers, *self.suspects[:SUSPECTS])
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

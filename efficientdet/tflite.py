@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -101,21 +101,24 @@ class TFLiteWriter:
           raw: leave the post-processing out, for accelerators that take integers alone; outputs are int8, each with its
             scale and zero point, and no layer stays float.
         """
-        network = self.calibrated(calibration, raw)
-        if raw:
-            content = network.quantized(pixels, outputs="int8")
-        else:
-            content = network.quantized(pixels, float_layers=self._config.export.float_layers)
+        float_layers = () if raw else self._config.export.float_layers
+        network = self.calibrated(calibration, raw, float_layers)
+        content = network.quantized(pixels, "int8" if raw else "float32", float_layers)
         numbers = f"int8, calibrated on {network.images} images"
         if isinstance(calibration, RepresentativeDataset):
             numbers += f" (sha256 {calibration.sha256[:16]})"
         self._write(path, content, numbers, raw)
 
-    def calibrated(self, calibration: Iterable[ArrayLike], raw: bool = False) -> CalibratedNetwork:
-        """The network that knows its ranges, alone or up to the strongest anchors; made once for the same images."""
+    def calibrated(
+        self, calibration: Iterable[ArrayLike], raw: bool = False, float_layers: Sequence[str] = ()
+    ) -> CalibratedNetwork:
+        """The network that knows its ranges, alone or up to the strongest anchors; made once for the same images.
+
+        Raises ConfigError, before it looks at one, when a pattern of `float_layers` fits no layer.
+        """
         if self._calibrated.get(raw, (None,))[0] is not calibration:
             folder = self._raw_network[0] if raw else self._network[0]
-            self._calibrated[raw] = calibration, CalibratedNetwork(folder, SIGNATURE, calibration)
+            self._calibrated[raw] = calibration, CalibratedNetwork(folder, SIGNATURE, calibration, float_layers)
         return self._calibrated[raw][1]
 
     def write_float(

@@ -22,8 +22,15 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
+    {
+        *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2ts"),
+        *(".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut"),
+        *(".ogm", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    }
 )
+"""By which a file is known as a video among others; one by itself may have any."""
+TEXT = "tty"
+"""What FFmpeg calls a text file that it would show as a film of its letters."""
 RATE = Fraction(25)
 """Frames per second where nothing says how many there are."""
 TIMEOUT = 20.0
@@ -58,6 +65,8 @@ class Video:
         self.file, self._av = name, pyav()
         self.path = place if isinstance(place, Path) else None
         self._container = _opened(self._av, place, name)
+        if self._container.format.name == TEXT:
+            raise DataError(f"{name}: is a text, no video; give a video")
         streams = self._container.streams.video
         if not streams:
             raise DataError(f"{name}: holds no video, only other streams; give a video")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from efficientdet.config import Config
+from efficientdet.delegate_note import without_delegate_note
 from efficientdet.detector_file import Kind, check_finds_objects, described
 from efficientdet.errors import ConfigError, ModelError
 from efficientdet.latency import Work
@@ -74,7 +75,8 @@ class _TFLite:
 
     def __init__(self, path: Path, threads: int | None) -> None:
         self._path, self._threads = path, threads
-        self._detector = TFLiteDetector(path, num_threads=threads)
+        with without_delegate_note():
+            self._detector = TFLiteDetector(path, num_threads=threads)
         self.config = self._detector.config
 
     def network(self, batch: int) -> Work:

@@ -12,7 +12,7 @@ import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_cluster import compile_, status, submit
-from pipeline.cli_infer import infer
+from pipeline.cli_infer import infer, merge
 from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_file, config_option, fail, load, set_option
 from pipeline.cli_runs import runs
 from pipeline.selection import Selection
@@ -31,7 +31,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for command in (infer, runs, compile_, submit, status):
+for command in (infer, merge, runs, compile_, submit, status):
     main.add_command(command)
 
 

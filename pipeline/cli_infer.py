@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from pydantic import Field
 
 from efficientdet.cli_numbers import score_option
 from efficientdet.cli_registry import local_model, registry_option
-from efficientdet.errors import ConfigError, EfficientDetError
+from efficientdet.errors import ConfigError, DataError, EfficientDetError
 from efficientdet.settings import Settings, read_yaml
 from pipeline.beam import BeamConfig, check_arguments
 
@@ -74,16 +75,50 @@ def infer(
         raise click.UsageError(str(error)) from error
     try:
         with local_model(model, registry) as (place, name):
-            from components.bulk_inferrer import bulk_infer, write_coco
+            from components.bulk_inferrer import bulk_infer, check_coco_target
 
+            if coco:
+                check_coco_target(coco, output, place, *[Path(each) for each in (images,) if each])
             asked: dict[str, Any] = {"images": images, "examples": examples, "shards": shards, "name": name}
             done = bulk_infer(place, output, make_pipeline, score_threshold=score, **asked)
+        _report(done, output)
         if coco:
-            write_coco(output, coco)
+            _write_coco(output, coco)
     except EfficientDetError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    _report(done, output)
+        _fail(error)
+
+
+@click.command(context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
+@click.argument("detections", type=click.Path(path_type=Path))
+@click.option("--coco", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+def merge(detections: Path, coco: Path) -> None:
+    """Write the shards of an inference, the --output of `infer`, as one COCO result file.
+
+    Exit code 0: done; 1: failed.
+    """
+    from components.bulk_inferrer import write_coco
+
+    try:
+        count = write_coco(detections, coco)
+    except EfficientDetError as error:
+        _fail(error)
+    click.echo(f"{coco}: {count} detections")
+
+
+def _write_coco(output: Path, coco: Path) -> None:
+    """Writes the COCO result file; when that cannot be, the error says that nothing is lost, and how to go on."""
+    from components.bulk_inferrer import write_coco
+
+    try:
+        write_coco(output, coco)
+    except EfficientDetError as error:
+        command = f"efficientdet-pipeline merge {shlex.quote(str(output))} --coco FILE"
+        raise DataError(f"{error}; the shards in {output} are whole, and `{command}` writes it from them") from error
+
+
+def _fail(error: EfficientDetError) -> NoReturn:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(error.exit_code)
 
 
 def _engine(path: str | None, overrides: tuple[str, ...]) -> Callable[[], beam.Pipeline]:

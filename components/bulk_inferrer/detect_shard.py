@@ -6,6 +6,7 @@ import gzip
 import json
 import uuid
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from apache_beam.utils.shared import Shared
 from components.bulk_inferrer.model import content_sha256
 from components.bulk_inferrer.work import Shard
 from efficientdet.detection_file import broken_record, frame_record
-from efficientdet.detector_file import Detector, open_detector
+from efficientdet.detector_file import CORES, Detector, open_detector
 from efficientdet.errors import ModelError
 from efficientdet.frame import BrokenFrame
 from efficientdet.infer import detect_frames
 
-ASIDE = "aside"
+ASIDE, WHOLE = "aside", "whole"
+"""Folders of a job: what it must remember, and what it is to become."""
 SUFFIX = ".jsonl.gz"
 NAMED = 100
 """Of a shard's images that cannot be read, those that its counts name; its lines name all."""
@@ -32,7 +34,7 @@ def file_name(shard: Shard) -> str:
 
 
 class DetectShard(beam.DoFn):
-    """Shard -> its name, once its detections and its counts lie below the folder `uri`.
+    """Shard -> its name, once its detections lie in `WHOLE` and its counts in `ASIDE` below the folder `uri`.
 
     Files are written aside and renamed, the counts last, with names and contents that depend on the shard alone: a
     worker that dies leaves nothing behind that counts, and one that repeats its work repeats the same bytes. A process
@@ -46,8 +48,21 @@ class DetectShard(beam.DoFn):
 
     def missing(self, shards: Sequence[Shard]) -> list[Shard]:
         """Those that are not written yet."""
-        written = {path.name for path in Path(self.uri, ASIDE).glob("*.json")}
-        return [shard for shard in shards if f"{shard}.json" not in written]
+        counted = {path.name for path in Path(self.uri, ASIDE).glob("*.json")}
+        written = {path.name for path in Path(self.uri, WHOLE).glob(f"*{SUFFIX}")}
+        return [shard for shard in shards if f"{shard}.json" not in counted or file_name(shard) not in written]
+
+    def forget_changed(self, shards: Sequence[Shard]) -> None:
+        """Makes those missing whose images have other bytes than when they were detected in."""
+        with ThreadPoolExecutor(CORES) as pool:
+            for path, same in pool.map(self._unchanged, shards):
+                if not same:
+                    path.unlink()
+
+    def _unchanged(self, shard: Shard) -> tuple[Path, bool]:
+        """Where the counts of a shard lie, and whether they are none or of the same images."""
+        path = Path(self.uri, ASIDE, f"{shard}.json")
+        return path, not path.exists() or json.loads(path.read_text(encoding="utf-8"))["content"] == shard.sha256()
 
     def setup(self) -> None:
         self._detector = self._shared.acquire(self._open, tag=self._sha256)
@@ -63,14 +78,16 @@ class DetectShard(beam.DoFn):
 
     def process(self, shard: Shard) -> Iterable[str]:
         assert self._detector is not None
-        folder = Path(self.uri, ASIDE)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder, whole = Path(self.uri, ASIDE), Path(self.uri, WHOLE)
+        for place in (folder, whole):
+            place.mkdir(parents=True, exist_ok=True)
         aside = folder / uuid.uuid4().hex
+        content = {"content": shard.sha256()}  # before: images that change from now on have another one next time
         try:
             with aside.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
                 counts = self._detect(shard, file)
-            aside.replace(Path(self.uri, file_name(shard)))
-            aside.write_text(json.dumps(counts), encoding="utf-8")
+            aside.replace(whole / file_name(shard))
+            aside.write_text(json.dumps(content | counts), encoding="utf-8")
             aside.replace(folder / f"{shard}.json")
         finally:
             aside.unlink(missing_ok=True)

@@ -11,16 +11,17 @@ from typing import Any
 
 import apache_beam as beam
 
-from components.bulk_inferrer.detect_shard import ASIDE, NAMED, DetectShard
+from components.bulk_inferrer.detect_shard import ASIDE, NAMED, WHOLE, DetectShard
 from components.bulk_inferrer.model import content_sha256
 from components.bulk_inferrer.results import SUMMARY_FILE
 from components.bulk_inferrer.work import Shard, deal_examples, deal_images
 from components.shard_job import write_shards
 from efficientdet import config as config_file
 from efficientdet import label_map as label_map_file
+from efficientdet.atomic_file import write_file
 from efficientdet.detector_file import Detector, open_detector
 from efficientdet.errors import ConfigError, DataError
-from efficientdet.lock import LOCK_FILE, lock
+from efficientdet.lock import lock
 
 JOB_FILE = "job.json"
 
@@ -57,7 +58,7 @@ def bulk_infer(
 
     The folder `output` then holds `detections-NNNNN-of-NNNNN.jsonl.gz`, a line for each image, `config.yaml` and
     `label_map.json` of the model, and `summary.json`. It appears whole; a job that was killed goes on where it was when
-    it is started again with the same arguments.
+    it is started again with the same arguments, but for shards whose images have changed since.
 
     Args:
       model: what `efficientdet.detector_file.open_detector` takes; every worker must see it under this path.
@@ -69,21 +70,22 @@ def bulk_infer(
       name: what the summary calls the model, if not by its path.
 
     Raises:
-      ConfigError: `output` holds something, or another job began there.
+      ConfigError: `output` holds something or is a mount point, or another job began there; or it became so on the way,
+        and what was detected waits for the same command.
       DataError: there is no image, or not one could be read.
       ModelError: the model cannot be opened, or changes on the way.
     """
-    output, model = Path(output).absolute(), Path(model).absolute()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ConfigError(f"{output}: is there already; name a new folder")
+    output, model = _free(Path(output)), Path(model).absolute()
     partial = output.parent / f".{output.name}.partial"
     detector, digest = open_detector(model), content_sha256(model)
     with lock(partial):
         lists = partial / ASIDE / "lists"
-        work, content = deal_examples(examples, shards) if examples else deal_images(images or "", lists, shards)
-        about = {"model": digest, "content": content, "shards": len(work), "score_threshold": score_threshold}
+        work, names = deal_examples(examples, shards) if examples else deal_images(images or "", lists, shards)
+        about = {"model": digest, "names": names, "shards": len(work), "score_threshold": score_threshold}
         _claim(partial, about)
-        write_shards(make_pipeline, work, DetectShard(str(partial), str(model), digest, score_threshold))
+        worker = DetectShard(str(partial), str(model), digest, score_threshold)
+        worker.forget_changed(work)
+        write_shards(make_pipeline, work, worker)
         facts = {"file": name or str(model), "architecture": detector.config.model.name, "sha256": digest}
         summary = _summary(partial, work, {**facts, "labels": detector.label_map.hash}, score_threshold)
         if not summary.images:
@@ -92,32 +94,43 @@ def bulk_infer(
     return summary
 
 
+def _free(output: Path) -> Path:
+    """The absolute path of a folder that can be made, or is empty; raises ConfigError for others."""
+    output = output.resolve() if output.is_symlink() else output.absolute()
+    if output.is_mount():
+        raise ConfigError(f"{output}: is a mount point, which nothing can take the place of; name a folder in it")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError(f"{output}: is there already; name a new folder")
+    return output
+
+
 def _finish(partial: Path, output: Path, detector: Detector, summary: BulkSummary) -> None:
-    """Puts what explains the shards beside them, and the whole in its place."""
-    text = json.dumps(asdict(summary), indent=1, ensure_ascii=False) + "\n"
-    (partial / config_file.FILE_NAME).write_text(detector.config.to_yaml(), encoding="utf-8")
-    (partial / label_map_file.FILE_NAME).write_text(detector.label_map.to_json(), encoding="utf-8")
-    (partial / SUMMARY_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
-    shutil.rmtree(partial / ASIDE)
-    (partial / LOCK_FILE).unlink()
-    if output.exists():
-        output.rmdir()
-    partial.rename(output)
+    """Puts what explains the shards beside them, and the whole in its place; until it is there nothing is removed."""
+    whole, text = partial / WHOLE, json.dumps(asdict(summary), indent=1, ensure_ascii=False) + "\n"
+    write_file(whole / config_file.FILE_NAME, detector.config.to_yaml())
+    write_file(whole / label_map_file.FILE_NAME, detector.label_map.to_json())
+    write_file(whole / SUMMARY_FILE, text.encode("utf-8", "backslashreplace"))
+    try:
+        whole.rename(output)  # which takes the place of an empty folder too, but of no other
+    except OSError as error:
+        raise ConfigError(
+            f"{output}: all images are done, but the result cannot be put there ({error.strerror}); it waits in "
+            f"{whole}: clear its place, and the same command puts it there"
+        ) from error
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def _claim(partial: Path, about: dict[str, Any]) -> None:
     """Notes what is done in the folder; raises ConfigError when that is something else than what began there."""
     path = partial / ASIDE / JOB_FILE
     text = json.dumps(about, indent=1)
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
+    began = (partial / WHOLE).is_dir()  # of an ended job it may be that only what it remembered is left
+    if began and path.is_file() and path.read_text(encoding="utf-8") != text:
         raise ConfigError(
             f"{partial}: another job began there, with another model, other images or other options; remove it, or "
             "name another output"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    write_file(path, text)
 
 
 def _summary(partial: Path, work: Sequence[Shard], model: dict[str, str], score_threshold: float) -> BulkSummary:

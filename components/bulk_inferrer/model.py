@@ -7,13 +7,15 @@ from pathlib import Path
 
 from efficientdet import config as config_file
 from efficientdet import label_map as label_map_file
-
-DETECTOR = "detector"  # of a run's folder
+from efficientdet.detector_file import locate
 
 
 def content_sha256(model: Path) -> str:
-    """The SHA-256 of a model's file; of a folder, or a frozen graph with what describes it, of names and contents."""
-    place = model / DETECTOR if (model / DETECTOR).is_dir() else model
+    """The SHA-256 of a model's file; of its folder, or a frozen graph with what describes it, of names and contents.
+
+    That is what `open_detector` opens. Raises ModelError when there is none.
+    """
+    _, place = locate(model)
     if place.is_dir():
         files = sorted(path for path in place.rglob("*") if path.is_file())
     elif place.suffix == ".pb":

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from itertools import accumulate
 from pathlib import Path
 
@@ -51,6 +51,13 @@ class Shard:
     def __iter__(self) -> Iterator[Frame | BrokenFrame]:
         """The pictures, as `efficientdet.frame.FrameSource` has it."""
         return self._of_examples() if self.examples else self._of_files()
+
+    def sha256(self) -> str:
+        """Of the bytes that it goes through: those of the images in turn, or of the file of examples."""
+        if self.examples:
+            return _content(self.path)
+        with Path(self.path).open(encoding="utf-8") as file:
+            return _digest([_content(path) for _, path in map(json.loads, file)])
 
     def _of_files(self) -> Iterator[Frame | BrokenFrame]:
         with Path(self.path).open(encoding="utf-8") as file:
@@ -99,7 +106,7 @@ def _text(features: tf.train.Features, name: str) -> str:
 
 
 def deal_examples(pattern: str, shards: int | None) -> tuple[list[Shard], str]:
-    """At least so many shards, one for each file that matches if not given, and a digest of names and sizes.
+    """At least so many shards, one for each file that matches if not given, and a digest of their names.
 
     Raises DataError when no file matches or one holds something else than TFRecords.
     """
@@ -111,8 +118,7 @@ def deal_examples(pattern: str, shards: int | None) -> tuple[list[Shard], str]:
     parts = -(-min(shards or 0, MOST_SHARDS) // len(paths)) or 1
     count = parts * len(paths)
     dealt = [(str(Path(path).absolute()), part) for path in paths for part in range(parts)]
-    digest = _digest([f"{path} {Path(path).stat().st_size}" for path in paths])
-    return [Shard(n, count, path, part, parts, examples=True) for n, (path, part) in enumerate(dealt)], digest
+    return [Shard(n, count, path, part, parts, examples=True) for n, (path, part) in enumerate(dealt)], _digest(paths)
 
 
 def deal_images(place: str, folder: Path, shards: int | None) -> tuple[list[Shard], str]:
@@ -143,6 +149,15 @@ def _listed(path: Path) -> tuple[Path, list[Path]]:
     if not paths:
         raise DataError(f"{path}: lists no image; write a path a line")
     return path.parent, paths
+
+
+def _content(path: str) -> str:
+    """The SHA-256 of a file, or why it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"{error.strerror}"
 
 
 def _name(path: Path, root: Path) -> str:

@@ -6,7 +6,8 @@ import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,27 +32,34 @@ Digest = bytes
 class RepresentativeDataset:
     """Images of examples in which every class is seen about equally often; iterable as often as one likes.
 
-    How the examples are sharded and ordered makes no difference, copies of an image are one. An iteration yields
-    `[H, W, 3]` uint8, letterboxed to the input of `config`'s network, in the order of `digests`.
+    How the examples are sharded and ordered makes no difference, copies of an image are one. They are read when
+    something is asked for, once to choose and once for each iteration. That yields `[H, W, 3]` uint8, letterboxed to
+    the input of `config`'s network, in the order of `digests`.
 
     Attributes:
       pattern: file patterns of the shards.
       config: of the detector; `export.calibration_images` are chosen, or all there are, by `export.calibration_seed`.
-      digests: sha256 of each chosen image's bytes, in hexadecimal digits, sorted.
-      images_per_class: how many of them show a class, by its id; `NO_OBJECT` those that show none.
     """
 
     pattern: str | Sequence[str]
     config: Config
-    digests: tuple[str, ...] = field(init=False)
-    images_per_class: dict[int, int] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _chosen(self) -> dict[Digest, frozenset[int]]:
+        """By digest their classes."""
         count = self.config.export.calibration_images
-        chosen = _balanced(_candidates(self.pattern, self.config.export.calibration_seed, count), count)
-        shown = Counter(label for classes in chosen.values() for label in classes)
-        object.__setattr__(self, "digests", tuple(sorted(digest.hex() for digest in chosen)))
-        object.__setattr__(self, "images_per_class", dict(sorted(shown.items())))
+        return _balanced(_candidates(self.pattern, self.config.export.calibration_seed, count), count)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of each chosen image's bytes the sha256, in hexadecimal digits, sorted."""
+        return tuple(sorted(digest.hex() for digest in self._chosen))
+
+    @property
+    def images_per_class(self) -> dict[int, int]:
+        """How many of them show a class, by its id; `NO_OBJECT` those that show none."""
+        shown = Counter(label for classes in self._chosen.values() for label in classes)
+        return dict(sorted(shown.items()))
 
     def __len__(self) -> int:
         return len(self.digests)

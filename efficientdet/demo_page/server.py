@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from efficientdet.delegate_note import without_delegate_note
 from efficientdet.demo_page.tasks_vision import FILES
 from efficientdet.errors import ModelError
 from efficientdet.tflite_detector import TFLiteDetector
@@ -65,7 +66,8 @@ def routes(model: Path, title: str, tasks_vision: Path, images: Mapping[str, Pat
 
 def describe(model: Path, title: str) -> dict[str, Any]:
     """What the page must know of a model besides its file."""
-    detector = TFLiteDetector(model, num_threads=1)
+    with without_delegate_note():
+        detector = TFLiteDetector(model, num_threads=1)
     if detector.is_raw:
         raise ModelError(f"{model}: has no post-processing, which MediaPipe needs; give a file that has")
     height, width = detector.input_size
@@ -85,7 +87,7 @@ def describe(model: Path, title: str) -> dict[str, Any]:
 def open_server(served: Mapping[str, Served], port: int) -> ThreadingHTTPServer:
     """A server of these paths on this machine's own address, ready for `serve_forever`; port 0 takes a free one.
 
-    Raises OSError when the port is taken.
+    What is added to `served` until then is served too. Raises OSError when the port is taken, or not for this user.
     """
     server = ThreadingHTTPServer((ADDRESS, port), partial(_Handler, served))
     server.daemon_threads = True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from efficientdet.calibrated_network import CalibratedNetwork
 from efficientdet.errors import ConfigError, DataError, ModelError
@@ -115,6 +117,13 @@ def test_what_cannot_be_is_said_in_a_sentence(folder: Path, calibrated: Calibrat
         CalibratedNetwork(folder, "run", [])
     with pytest.raises(ConfigError, match=r"export.float_layers=blocks_99/\*: no layer is called so"):
         calibrated.quantized(float_layers=["blocks_99/*"])
+
+    def never() -> Iterator[NDArray[np.uint8]]:
+        raise AssertionError("an image is read")
+        yield
+
+    with pytest.raises(ConfigError, match=r"export.float_layers=blocks_99/\*: no layer is called so"):
+        CalibratedNetwork(folder, "run", never(), ["blocks_99/*"])
 
 
 def test_an_operator_without_integers_is_refused_until_it_is_kept(tmp_path: Path):

@@ -76,7 +76,7 @@ def test_one_mode(models: dict[str, Path], option: tuple[str, ...]) -> None:
         ("tflite", ("--xla",), "--xla: {} is a TFLite file, in which all of that is settled"),
         ("tflite", ("--batch-size", 4), "--batch-size=4: {} takes one image at a time; leave it out"),
         ("tflite", ("--threads", 17), "--threads=17: a TFLite file runs on 16 at most"),
-        ("saved_model", ("--precision", "float16"), "--precision=float16: {} is a saved model, in which all of that"),
+        ("saved_model", ("--precision", "float16"), "--precision=float16: {} is a SavedModel, in which all of that"),
         ("frozen_graph", ("--set", "nms.max_detections=7"), "--set: {} is a frozen graph, in which all of that"),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +29,34 @@ def test_a_model_that_is_not_there(run: Callable[..., Result], tmp_path: Path):
     answer = run(f"--model={tmp_path}/none.tflite")
     assert str(answer.exception).endswith("no such file; give the path of a model, or the name of a registered one")
     answer = run(f"--model={tmp_path}")
-    assert str(answer.exception).endswith("is not a file; give a .tflite file, or the name of a registered model")
+    assert "holds no detector.weights.h5, saved_model.pb, .tflite or .pb" in str(answer.exception)
     answer = run("--model=pets@champion", f"--registry={tmp_path}/registry")
     assert "pets" in str(answer.exception)
     assert answer.exit_code == 1
+
+
+def test_the_model_is_the_one_that_infer_finds(run: Callable[..., Result], tiny_export: Any, tmp_path: Path):
+    answer = run(f"--model={tiny_export.folder}")
+    says = f"{tiny_export.folder}/Format-Serving: is a SavedModel, and browsers run TFLite files; give one"
+    assert str(answer.exception).startswith(says)
+    (tmp_path / "pulled").mkdir()
+    shutil.copy(tiny_export.folder / "model_int8.tflite", tmp_path / "pulled/model.tflite")
+    (tmp_path / "notes").mkdir()
+    answer = run(f"--model={tmp_path / 'pulled'}", f"--images={tmp_path}/notes", "--port=0")
+    assert "notes: holds no picture" in str(answer.exception), "the model was found"
+
+
+def test_a_port_that_is_not_for_everybody(
+    run: Callable[..., Result], tiny_export: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("http.server.HTTPServer.server_bind", refuse)
+    shutil.rmtree(tmp_path / "cache")
+    monkeypatch.setenv("PATH", "")  # so that nothing can be fetched either: the port comes first
+    answer = run(f"--model={tiny_export.folder}/model_int8.tflite", "--port=80")
+    assert str(answer.exception) == "--port=80: cannot be used (Permission denied); give another, or 0"
 
 
 def test_a_port_that_is_taken(run: Callable[..., Result], tiny_export: Any):

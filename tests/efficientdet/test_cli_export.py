@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,7 @@ def test_flags_of_google_automl(trained: Path, tmp_path: Path) -> None:
         ("--format tflite_int8", "tflite_int8: int8 is calibrated with images, preferably those of the training"),
         ("--format coreml", "export.formats.0='coreml': Input should be 'saved_model', 'frozen_graph'"),
         ("--format tensorrt_fp16", "TensorRT: TensorFlow"),
+        ("--format tensorrt_int8", "TensorRT: TensorFlow"),
         ("--format saved_model --set nms.iou_treshold=1", "there is no such setting; did you mean nms.iou_threshold"),
         ("--format saved_model --image-size 7", "model.image_size='7': an image size is one number or WIDTHxHEIGHT"),
         ("--format tflite_int8 --examples /nowhere/*", "/nowhere/*: no file matches"),
@@ -112,7 +114,44 @@ def test_examples_of_other_classes_are_refused(trained: Path, digit_shards: Path
 
 def test_a_folder_without_a_detector_or_of_other_things(trained: Path, tmp_path: Path) -> None:
     answer = run("--model", tmp_path, "--format", "saved_model", "--output", tmp_path / "out")
-    assert "holds no config.yaml; give the folder a training run wrote" in str(answer.exception)
+    assert f"{tmp_path}: holds no detector.weights.h5, saved_model.pb, .tflite or .pb" in str(answer.exception)
     (tmp_path / "photo.jpg").touch()
     answer = run("--model", trained, "--format", "saved_model", "--output", tmp_path)
     assert "holds other files, which an export would replace" in str(answer.exception)
+
+
+def test_the_detector_is_the_one_that_infer_finds(trained: Path, tmp_path: Path) -> None:
+    model = tmp_path / "Trainer/model/5"
+    shutil.copytree(trained / "detector", model / "Format-Serving")  # where TFX's Trainer has it written
+    answer = run("--model", model, "--format", "saved_model", "--output", tmp_path / "out")
+    assert answer.exit_code == 0, answer.exception
+    verify_manifest(tmp_path / "out")
+    answer = run("--model", tmp_path / "out", "--format", "frozen_graph", "--output", tmp_path / "again")
+    says = f"{tmp_path / 'out/Format-Serving'}: is a SavedModel, which has been exported already; give the"
+    assert str(answer.exception).startswith(says)
+
+
+def test_no_images_to_calibrate_with_is_wrong_usage(trained: Path, tmp_path: Path) -> None:
+    words = ["--format", "tflite_int8", "--examples", "x", "--num-calibration-steps", 0]
+    answer = run("--model", trained, "--output", tmp_path / "out", *words)
+    assert answer.exit_code == 2
+    assert "--num-calibration-steps" in answer.output
+
+
+def test_float_layers_that_are_none_are_refused_before_an_image_is_read(
+    trained: Path, digit_shards: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(digit_shards, tmp_path / "cut")
+    for shard in (tmp_path / "cut/Split-train").iterdir():
+        shard.write_bytes(shard.read_bytes()[:-500])
+    words = [
+        "--examples",
+        f"{tmp_path}/cut/Split-train/*",
+        "--output",
+        tmp_path / "out",
+        "--float-layers",
+        "blocks_77/*",
+    ]
+    answer = run("--model", trained, "--format", "tflite_int8_raw", "--format", "tflite_int8", *words)
+    assert "export.float_layers=blocks_77/*: no layer is called so" in str(answer.exception)
+    assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,17 @@ def test_an_export_is_judged_by_the_weights_in_its_saved_model(
     assert found == expected
 
 
+def test_the_detector_is_the_one_that_infer_finds(trained: Path, digit_shards: Path, tmp_path: Path):
+    model = tmp_path / "Trainer/model/5"
+    shutil.copytree(trained / "detector", model / "Format-Serving")
+    words = ["quantize-report", "--examples", f"{digit_shards}/Split-train/*", "--float-layers", "blocks_77/*"]
+    answer = run(*words, "--model", model)
+    assert "export.float_layers=blocks_77/*: no layer is called so" in str(answer.exception), "it was opened"
+    (tmp_path / "model.tflite").touch()
+    answer = run(*words, "--model", tmp_path / "model.tflite")
+    assert "model.tflite: is a TFLite file, whose layers cannot be converted again; give the" in str(answer.exception)
+
+
 def test_an_export_keeps_layers_in_float_and_says_what_it_was_calibrated_on(
     trained: Path, digit_shards: Path, tmp_path: Path
 ):
@@ -111,8 +123,11 @@ def _float_depthwise(path: Path) -> int:
 
 
 def test_a_pattern_that_fits_nothing_is_a_sentence(trained: Path, digit_shards: Path, tmp_path: Path):
-    words = ["--examples", f"{digit_shards}/Split-train/*", "--float-layers", "blocks_77/*"]
+    shutil.copytree(digit_shards, tmp_path / "cut")
+    for shard in (tmp_path / "cut/Split-train").iterdir():
+        shard.write_bytes(shard.read_bytes()[:-500])  # which is not said, as no image has been read
+    words = ["--examples", f"{tmp_path}/cut/Split-train/*", "--float-layers", "blocks_77/*"]
     answer = run("quantize-report", "--model", trained, *words)
     assert "export.float_layers=blocks_77/*: no layer is called so" in str(answer.exception)
     answer = run("quantize-report", "--model", tmp_path, "--examples", f"{digit_shards}/Split-train/*")
-    assert "holds no detector.weights.h5; give the folder a training run wrote" in str(answer.exception)
+    assert "holds no detector.weights.h5, saved_model.pb, .tflite or .pb; give" in str(answer.exception)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from efficientdet.detection_file import CocoFile, CsvFile, DetectionFile, JsonFile, JsonLinesFile, image_id_of
+from efficientdet.coco_image_ids import ImageIds
+from efficientdet.detection_file import CocoFile, CsvFile, DetectionFile, JsonFile, JsonLinesFile
 from efficientdet.detections import Found
 from efficientdet.frame import BrokenFrame, Frame
 from efficientdet.label_map import Label, LabelMap
@@ -88,6 +89,7 @@ def test_json_lines_are_in_the_order_of_the_pictures(tmp_path: Path):
 def test_coco_results(tmp_path: Path):
     entries = json.loads(fill(CocoFile(tmp_path / "out.json", LABELS)))
     expected = [(18, [2, 1, 20, 10], 0.9), (17, [0, 0, 5.5, 5], 0.1)]
+    assert [entry["file_name"] for entry in entries] == ["a/000000000139.jpg"] * 2 + ["clip.mp4"] * 2
     assert [(e["image_id"], e["category_id"], e["bbox"], e["score"]) for e in entries] == [
         (image_id, *entry) for image_id in (139, 7) for entry in expected
     ]
@@ -118,17 +120,17 @@ def test_standard_output_is_written_at_once(capsys: pytest.CaptureFixture[str]):
         assert json.loads(capsys.readouterr().out) == RECORDS[1]
 
 
-@pytest.mark.parametrize(
-    ("name", "image_id"),
-    [("000000000139.jpg", 139), ("b/17.png", 17), ("photo.jpg", "photo.jpg"), ("b/IMG_1.jpg", "b/IMG_1.jpg")],
-)
-def test_ids_of_images(name: str, image_id: int | str):
-    assert image_id_of(Frame(name, IMAGE)) == image_id
+def test_equal_numbers_in_two_folders_are_two_images(tmp_path: Path):
+    frames = [Frame(name, IMAGE) for name in ("a/1.jpg", "b/1.jpg", "b/2.jpg")]
+    with CocoFile(tmp_path / "out.json", LABELS, ImageIds((frame.file, None) for frame in frames)) as file:
+        for frame in frames:
+            file.write(frame, FOUND)
+    entries = json.loads((tmp_path / "out.json").read_text())
+    assert [entry["image_id"] for entry in entries[::2]] == ["a/1.jpg", "b/1.jpg", 2]
+    assert [entry["file_name"] for entry in entries[::2]] == ["a/1.jpg", "b/1.jpg", "b/2.jpg"]
 
 
 def test_a_given_id_is_kept(tmp_path: Path):
-    assert image_id_of(Frame("1.jpg", IMAGE, image_id="0042")) == 42
-    assert image_id_of(Frame("1.jpg", IMAGE, image_id="x42")) == "x42"
     with JsonLinesFile(tmp_path / "out", LABELS) as file:
         file.write(Frame("1.jpg", IMAGE, image_id="x42"), NONE)
         file.skip(BrokenFrame("2.jpg", "cut", image_id="43"))

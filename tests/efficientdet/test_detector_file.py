@@ -19,7 +19,7 @@ from PIL import Image
 
 from efficientdet.checkpoint import save_detector
 from efficientdet.detections import Detections
-from efficientdet.detector_file import Detector, open_detector
+from efficientdet.detector_file import Detector, locate, open_detector
 from efficientdet.errors import ModelError
 from efficientdet.tflite_detector import TFLiteDetector
 
@@ -116,6 +116,24 @@ def test_no_images_are_no_detections(detectors: dict[str, Detector]) -> None:
 def test_a_folder_is_the_one_detector_in_it(tiny_export: Any, tmp_path: Path) -> None:
     shutil.copy(tiny_export.folder / "model_int8.tflite", tmp_path / "model.tflite")
     assert open_detector(tmp_path).label_map == tiny_export.label_map
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "asked"),
+    [
+        ("checkpoint", "run/detector/detector.weights.h5", "run"),
+        ("checkpoint", "Trainer/model/5/Format-Serving/detector.weights.h5", "Trainer/model/5"),
+        ("checkpoint", "Trainer/model/5/Format-Serving/detector.weights.h5", "Trainer/model/5/Format-Serving"),
+        ("saved_model", "bundle/Format-Serving/saved_model.pb", "bundle"),
+        ("saved_model", "pulled/saved_model/saved_model.pb", "pulled"),
+        ("frozen_graph", "frozen/model.pb", "frozen"),
+    ],
+)
+def test_where_the_detector_of_a_folder_lies(kind: str, file: str, asked: str, tmp_path: Path) -> None:
+    place = tmp_path / file
+    place.parent.mkdir(parents=True)
+    place.touch()
+    assert locate(tmp_path / asked) == (kind, place if kind == "frozen_graph" else place.parent)
 
 
 def without(folder: str, *names: str) -> Callable[[Path, Path], Path]:

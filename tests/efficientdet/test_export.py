@@ -14,7 +14,7 @@ from efficientdet.config import Config
 from efficientdet.detections import Detections
 from efficientdet.detector_file import open_detector
 from efficientdet.errors import ConfigError, DataError, EfficientDetError
-from efficientdet.export import _say_what_differs, check_export, export_bundle
+from efficientdet.export import _put, _say_what_differs, check_export, export_bundle
 from efficientdet.export_format import FORMATS
 from efficientdet.label_map import LabelMap
 from efficientdet.saved_model import ServingDetector
@@ -154,3 +154,12 @@ def test_tensorrt_is_refused_before_any_work(tiny_export: Any, tmp_path: Path, m
     with pytest.raises(EfficientDetError, match="finds no TensorRT"):
         export_bundle(tiny_export.model, config, tiny_export.label_map, [], tmp_path / "bundle")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_there_comes_back_when_its_place_cannot_be_taken(tmp_path: Path):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle/manifest.json").write_text("earlier")
+    with pytest.raises(FileNotFoundError):
+        _put(tmp_path / "lost", tmp_path / "bundle")
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert (tmp_path / "bundle/manifest.json").read_text() == "earlier"

@@ -61,11 +61,24 @@ def test_no_image_is_a_sentence(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     for place, says in (
         (tmp_path / "empty", r"empty: holds no image; looked for files ending in \.bmp"),
-        (tmp_path / "nowhere", "nowhere: there is no such file or folder; give an image, a folder or a pattern"),
-        (f"{tmp_path}/*.jpg", r"\*\.jpg: no file matches"),
+        (tmp_path / "nowhere", "nowhere: there is no such file or folder; correct the path"),
+        (f"{tmp_path}/*.jpg", rf"\*\.jpg: matches no file below {tmp_path}; correct the pattern"),
+        ("", "'': is no place of images"),
+        (" ", "' ': is no place of images"),
     ):
         with pytest.raises(DataError, match=says):
             find_images(place)
+
+
+def test_a_video_among_images_is_told_of_as_one(images: Path):
+    (images / "clip.mp4").write_bytes(b"\0" * 100)
+    (images / "rare.m2ts").write_bytes(b"\0" * 100)
+    for place in (images, f"{images}/*[!t]"):
+        told = {frame.file: frame.reason for frame in ImageFiles(place) if isinstance(frame, BrokenFrame)}
+        assert set(told) == {"broken.jpg", "clip.mp4", "rare.m2ts"}
+        assert "clip.mp4: is a video, where images are read; `efficientdet infer --input` takes one" in told["clip.mp4"]
+    with pytest.raises(DataError, match=r"clip\.\*: leads to videos alone, as clip\.mp4, but images are wanted"):
+        ImageFiles(f"{images}/clip.*")
 
 
 def test_pictures_are_read_as_stored_and_say_so(tmp_path: Path):

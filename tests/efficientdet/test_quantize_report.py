@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from efficientdet.calibrated_network import CalibratedNetwork
-from efficientdet.quantize_report import QuantizeReport, quantize_report
+from efficientdet.cli_quantize_report import _print
+from efficientdet.quantize_report import LayerError, QuantizeReport, quantize_report
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 
@@ -63,3 +64,16 @@ def test_a_layer_in_float_mends_what_it_lost(network: CalibratedNetwork, report:
 def test_all_in_float_is_exact(network: CalibratedNetwork):
     everything = quantize_report(network, IMAGES[:1], ["*conv*", "*depthwise*"])
     assert everything.outputs[0].noise < 1e-6
+
+
+def test_the_next_try_keeps_what_this_one_kept():
+    layers = [LayerError(f"layer{i}", noise, 1.0, 1.0) for i, noise in enumerate([0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 1e-5])]
+    tried = QuantizeReport(layers, [], 3, ("box_net/*", "stem*"))
+    assert tried.patterns_to_try == ("box_net/*", "stem*", *[f"layer{i}" for i in range(5)])
+
+
+def test_the_advice_keeps_what_was_kept(capsys: pytest.CaptureFixture[str]):
+    _print(QuantizeReport([LayerError("stem/conv", 0.5, 1.0, 1.0)], [], 3, ("box_net/*",)), 15)
+    assert "1 layers add 0.1% of noise or more; try --float-layers 'box_net/*' --float-layers 'stem/conv'" in (
+        capsys.readouterr().out
+    )

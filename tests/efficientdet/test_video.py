@@ -97,7 +97,7 @@ def test_what_is_no_video_is_a_sentence(clip: Path, tmp_path: Path):
     (tmp_path / "text.mp4").write_text("not a video")
     (tmp_path / "cut.mp4").write_bytes(clip.read_bytes()[:500])
     for name, says in (
-        ("none.mp4", r"none\.mp4: no video can be read there \(No such file or directory\); give a video that is"),
+        ("none.mp4", r"none\.mp4: there is no such file or folder; correct the path"),
         ("text.mp4", r"text\.mp4: no video can be read there \(Invalid data .*\); give a whole file"),
         ("cut.mp4", r"cut\.mp4: no video can be read there"),
     ):

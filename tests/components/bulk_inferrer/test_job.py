@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -110,13 +112,83 @@ def test_a_killed_job_goes_on(squares: Path, images: Path, tmp_path: Path, monke
     with pytest.raises(Exception, match="the disk went away"):
         bulk_infer(squares, tmp_path / "out", engine("--shard_retries=0"), images=str(images), shards=3)
     assert not (tmp_path / "out").exists()
-    [first, *_] = (tmp_path / ".out.partial").glob("*.gz")
+    [first, *_] = (tmp_path / ".out.partial/whole").glob("*.gz")
     written = first.stat().st_mtime_ns
     with pytest.raises(ConfigError, match="another job began there"):
         bulk_infer(squares, tmp_path / "out", HERE, images=str(images), shards=2)
     bulk_infer(squares, tmp_path / "out", HERE, images=str(images), shards=3)
     assert (tmp_path / "out" / first.name).stat().st_mtime_ns == written
     assert len(records(tmp_path / "out")) == 12
+
+
+class FillsTheOutput(DetectShard):
+    """Somebody else puts a file into the place of the result meanwhile."""
+
+    def process(self, shard: Shard) -> Iterable[str]:
+        notes = Path(self.uri).parent / "out/notes.txt"
+        notes.parent.mkdir(exist_ok=True)
+        notes.write_text("mine")
+        return super().process(shard)
+
+
+def test_a_place_that_is_taken_on_the_way_loses_nothing(squares: Path, images: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(job, "DetectShard", FillsTheOutput)
+    with pytest.raises(ConfigError, match=r"cannot be put there \(Directory not empty\); it waits in .*whole: clear"):
+        bulk_infer(squares, tmp_path / "out", HERE, images=str(images), shards=3)
+    assert (tmp_path / "out/notes.txt").read_text() == "mine"
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".out.partial/whole").glob("*.gz")}
+    assert len(times) == 3
+    with pytest.raises(ConfigError, match="out: is there already"):
+        bulk_infer(squares, tmp_path / "out", HERE, images=str(images), shards=3)
+    (tmp_path / "out/notes.txt").unlink()
+    monkeypatch.undo()
+    done = bulk_infer(squares, tmp_path / "out", HERE, images=str(images), shards=3)
+    assert done.images == 11
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.gz")} == times
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_mount_point_is_refused_before_the_work(squares: Path, images: Path, monkeypatch):
+    mounted = next(path for path in map(Path, ("/dev/shm", "/proc", "/")) if path.is_mount())
+    with pytest.raises(ConfigError, match=f"{mounted}: is a mount point, which nothing can take the place of"):
+        bulk_infer(squares, mounted, HERE, images=str(images))
+
+
+def test_an_empty_folder_behind_a_link_is_filled(squares: Path, images: Path, tmp_path: Path):
+    (tmp_path / "disk/empty").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "disk/empty")
+    bulk_infer(squares, tmp_path / "out", HERE, images=str(images))
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "disk/empty/summary.json").is_file()
+
+
+@pytest.mark.parametrize("kind", ["images", "examples"])
+def test_the_content_of_images_decides_what_is_done_again(
+    kind: str, squares: Path, images: Path, examples: str, tmp_path: Path, monkeypatch
+) -> None:
+    source = shutil.copytree(images if kind == "images" else Path(examples).parent, tmp_path / "source")
+    work: dict[str, Any] = {kind: str(source) if kind == "images" else f"{source}/*", "shards": 2}
+    monkeypatch.setattr(job, "DetectShard", FillsTheOutput)
+    with pytest.raises(ConfigError, match="cannot be put there"):
+        bulk_infer(squares, tmp_path / "out", HERE, **work)
+    monkeypatch.undo()
+    shutil.rmtree(tmp_path / "out")
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".out.partial/whole").glob("*.gz")}
+    for path in source.iterdir():
+        os.utime(path, (1, 1))
+    changed = sorted(source.iterdir())[0 if kind == "images" else 1]
+    new = sorted(source.iterdir())[2 if kind == "images" else 0].read_bytes()
+    changed.write_bytes(new)
+    bulk_infer(squares, tmp_path / "out", HERE, **work)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.gz")}
+    assert [after[name] == times[name] for name in sorted(times)] == (
+        [False, True] if kind == "images" else [True, False]
+    )
+    found = list(read_detections(tmp_path / "out"))
+    if kind == "images":
+        assert found[0]["detections"] == found[2]["detections"]
+    else:
+        assert found[:6] == found[7:13]
 
 
 def test_a_model_that_changes_on_the_way_is_noticed(images: Path, tmp_path: Path, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +74,20 @@ def test_examples_are_decoded_as_in_training(tmp_path: Path):
     np.testing.assert_array_equal(frame.image, decode_image(encoded).numpy())
 
 
-def test_another_content_is_another_digest(images: Path, examples: str, tmp_path: Path):
+def test_the_bytes_of_a_shard_have_a_digest(images: Path, examples: str, tmp_path: Path):
+    shutil.copytree(images, tmp_path / "images")
+    [one], _ = deal_images(str(images), tmp_path / "a", None)
+    [copy], _ = deal_images(str(tmp_path / "images"), tmp_path / "b", None)
+    assert one.sha256() == copy.sha256()
+    (tmp_path / "images/000.png").write_bytes((tmp_path / "images/001.png").read_bytes())
+    changed = copy.sha256()
+    (tmp_path / "images/000.png").unlink()
+    assert len({one.sha256(), changed, copy.sha256()}) == 3
+    dealt, _ = deal_examples(examples, 4)
+    assert [shard.sha256() for shard in dealt] == [sha256(Path(shard.path).read_bytes()).hexdigest() for shard in dealt]
+
+
+def test_other_names_are_another_digest(images: Path, examples: str, tmp_path: Path):
     some, other = (deal_images(f"{images}/{glob}", tmp_path / "lists", None)[1] for glob in ("*.png", "00*.png"))
     assert some != other
     assert deal_examples(examples, 1)[1] == deal_examples(examples, 9)[1]
