@@ -32,7 +32,10 @@ PIPELINE = [
     "apache-beam>=2.72,<2.73",
     "dill>=0.3",
     "keras-tuner>=1.4.7,<2",
+    "google-cloud-aiplatform>=1.60,<2",
+    "google-cloud-secret-manager>=2.20,<3",
     "kfp>=2.6,<3",
+    "kfp-kubernetes>=1.5,<1.6",
     "mlflow>=3.1",
     "tfx==1.16.0",
 ]

@@ -13,6 +13,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import Artifact, BaseChannel, Channel, ComponentSpec, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
+from components.run_parameters import DATA_PATH, TRAINING_PARAMETERS, changed_fingerprint, changed_parameters
 from efficientdet import blessing as blessing_file
 from efficientdet import config as config_file
 from efficientdet import infra_blessing as infra_file
@@ -61,7 +62,7 @@ class Executor(base_executor.BaseExecutor):
         reasons = [*([] if judgement.blessed else judgement.reasons), *infra.reasons]
         exec_properties["tags"] = _with_origin(exec_properties["tags"], self._context)
         if judgement.blessed and infra.blessed:
-            pushed = push(uris, judgement, json.loads(exec_properties["registry"]), json.loads(exec_properties["tags"]))
+            pushed = push(uris, judgement, json.loads(exec_properties["registry"]), as_run(exec_properties))
         else:
             pushed = {"pushed": False, "reason": "; ".join(reasons) or "the InfraValidator had no file to run"}
         _record(pushed, artifact_utils.get_single_instance(output_dict["pushed_model"]))
@@ -140,6 +141,17 @@ def _with_origin(tags: str, context: Any) -> str:
     return json.dumps(json.loads(tags) | {key: value for key, value in origin.items() if value})
 
 
+def as_run(exec_properties: Mapping[str, Any]) -> dict[str, str]:
+    """The facts to keep with the version, of the data and the training of this very run."""
+    tags, changed = json.loads(exec_properties["tags"]), changed_parameters(exec_properties)
+    if changed:
+        tags |= {name: str(value) for name, value in changed.items()}
+        tags["inputs"] = changed_fingerprint(tags.get("inputs", ""), changed)
+    if DATA_PATH in changed:
+        tags["data"] = ""  # the fingerprint is of the compiled path
+    return tags
+
+
 def overtaken(champion: ModelVersion, tags: Mapping[str, str]) -> bool:
     """Whether the champion is another than the run's `baseline`, and not this very run's model already pushed."""
     baseline = tags.get("baseline")
@@ -179,6 +191,7 @@ class PusherSpec(ComponentSpec):
         "registry": ExecutionParameter(type=str),
         "tags": ExecutionParameter(type=str),
         "fingerprint": ExecutionParameter(type=str),
+        **TRAINING_PARAMETERS,
     }
 
 
@@ -203,6 +216,7 @@ class Pusher(base_component.BaseComponent):
         tags: Mapping[str, str] | None = None,
         fingerprint: str = "",
         statistics: BaseChannel | None = None,
+        run_parameters: Mapping[str, Any] | None = None,
     ) -> None:
         """The node of a pipeline.
 
@@ -217,6 +231,7 @@ class Pusher(base_component.BaseComponent):
           tags: facts of this run to keep with the version, such as the fingerprint of its data.
           fingerprint: hash of the code; TFX's own cache key knows only inputs and parameters.
           statistics: ExampleStatistics of our StatisticsGen, whose profile of the data the version then keeps.
+          run_parameters: for a compiled pipeline, `data_path`, `epochs` and `compiled` of `components.run_parameters`.
         """
         spec = PusherSpec(
             model=model,
@@ -229,5 +244,6 @@ class Pusher(base_component.BaseComponent):
             tags=json.dumps(dict(tags or {})),
             fingerprint=fingerprint,
             pushed_model=Channel(type=standard_artifacts.PushedModel),
+            **(run_parameters or {}),
         )
         super().__init__(spec=spec)

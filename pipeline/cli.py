@@ -6,26 +6,23 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
+from pipeline.cli_cluster import compile_, status, submit
 from pipeline.cli_infer import infer, merge
+from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_file, config_option, fail, load, set_option
 from pipeline.cli_promote import promote, rollback
 from pipeline.cli_runs import runs
 from pipeline.selection import Selection
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
-    from pipeline.kubeflow_runner import Engine
 
-EXIT_FAILED, EXIT_USAGE, EXIT_NOT_BLESSED = 1, 2, 3
+EXIT_NOT_BLESSED = 3
 EXIT_CODES = {"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED, "INCONCLUSIVE": EXIT_NOT_BLESSED, "COMPLETE": 0}
-
-config_file = click.Path(dir_okay=False)
-config_option = click.option("--config", "path", required=True, type=config_file, help="YAML file.")
-set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,11 +32,8 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-main.add_command(infer)
-main.add_command(merge)
-main.add_command(promote)
-main.add_command(rollback)
-main.add_command(runs)
+for command in (infer, merge, runs, compile_, submit, status, promote, rollback):
+    main.add_command(command)
 
 
 @main.command()
@@ -57,9 +51,9 @@ def run(
     Exit code 0: blessed and pushed, or the nodes of --only done; 3: not blessed, inconclusive; 1: failed; 2: bad usage.
     Nodes of --from and --only are run whether or not the cache has their results.
     """
-    config = _load(path, overrides)
+    config = load(path, overrides)
     if first and only:
-        _fail(ConfigError("--from and --only exclude each other; leave one out"), EXIT_USAGE)
+        fail(ConfigError("--from and --only exclude each other; leave one out"), EXIT_USAGE)
     _make_folders(Path(config.root), *[Path(path).parent for path in [summary] if path])
     from pipeline.run_log import run_log
 
@@ -85,49 +79,20 @@ def bless(run: str, reason: str, path: str | None, overrides: tuple[str, ...]) -
     when and why is kept in the pipeline's metadata, in blessing.json and with the registered version.
     """
     if not reason.strip():
-        _fail(ConfigError("--reason is empty, but those who read it later need one"), EXIT_USAGE)
+        fail(ConfigError("--reason is empty, but those who read it later need one"), EXIT_USAGE)
     if path is None and not Path(run).exists():
-        _fail(ConfigError(f"{run}: is no path of a blessing; for the id of a run give its --config too"), EXIT_USAGE)
-    config = _load(path, overrides) if path else None
+        fail(ConfigError(f"{run}: is no path of a blessing; for the id of a run give its --config too"), EXIT_USAGE)
+    config = load(path, overrides) if path else None
     from pipeline import override
 
     try:
         record = override.bless(config.root if config else override.root_of(run), run, reason)
     except EfficientDetError as error:
-        _fail(error)
+        fail(error)
     for sentence in record.reasons:
         click.echo(sentence)
     click.echo(f"{record.outcome}, {record.override}")
     click.echo("run the pipeline again, with nothing changed, to push the model")
-
-
-@main.command("compile")
-@config_option
-@set_option
-@click.option("--engine", required=True, type=click.Choice(["kubeflow", "vertex"]))
-@click.option("--output", required=True, type=click.Path(dir_okay=False), help=".yaml for kubeflow, .json for vertex.")
-def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str) -> None:
-    """Write the pipeline's specification for Kubeflow Pipelines v2 or Vertex AI."""
-    config = _load(path, overrides)
-    from pipeline.kubeflow_runner import compile_pipeline
-
-    try:
-        compile_pipeline(config, engine, output)
-    except EfficientDetError as error:
-        _fail(error)
-    click.echo(f"{output}: {config.name} for {engine}")
-    for place in (config.source.path, config.registry.uri):
-        if "://" not in place:
-            click.echo(f"note: every node must find {place} under this very path; mount it in the cluster", err=True)
-
-
-def _load(path: str, overrides: tuple[str, ...]) -> PipelineConfig:
-    from pipeline.config import load_config
-
-    try:
-        return load_config(path, overrides)
-    except ConfigError as error:
-        _fail(error, EXIT_USAGE)
 
 
 def _make_folders(*folders: Path) -> None:
@@ -136,7 +101,7 @@ def _make_folders(*folders: Path) -> None:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _fail(ConfigError(f"{error.filename}: cannot be made a folder ({error.strerror}); name another"), EXIT_USAGE)
+        fail(ConfigError(f"{error.filename}: cannot be made a folder ({error.strerror}); name another"), EXIT_USAGE)
 
 
 def _run(config: PipelineConfig, selection: Selection, wait: bool) -> dict[str, Any]:
@@ -144,7 +109,7 @@ def _run(config: PipelineConfig, selection: Selection, wait: bool) -> dict[str, 
     try:
         from pipeline import local_runner, summary
     except ModuleNotFoundError as error:
-        _fail(EfficientDetError(f"{error.name} is not installed; install the `pipeline` extra, as `make demo` does"))
+        fail(EfficientDetError(f"{error.name} is not installed; install the `pipeline` extra, as `make demo` does"))
 
     failure, before = None, _latest_run(config)
     try:
@@ -196,8 +161,3 @@ def _report(result: dict[str, Any], log: Path) -> None:
 
 def _overridden(override: dict[str, Any] | None) -> list[str]:
     return [f"overridden by {override['by']}: {override['reason']}"] if override else []
-
-
-def _fail(error: EfficientDetError, code: int = EXIT_FAILED) -> NoReturn:
-    click.echo(f"error: {error}", err=True)
-    sys.exit(code)

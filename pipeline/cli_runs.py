@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from efficientdet.errors import ConfigError
+from pipeline.cli_options import EXIT_USAGE, config_option, fail, set_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False, metavar="[RUN]")
-@click.option("--config", "path", required=True, type=click.Path(dir_okay=False), help="YAML file.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@config_option
+@set_option
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Runs to show at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def runs(name: str | None, path: str, overrides: tuple[str, ...], limit: int, as_json: bool) -> None:
@@ -30,8 +30,7 @@ def runs(name: str | None, path: str, overrides: tuple[str, ...], limit: int, as
     try:
         found = _found(path, overrides, name)[:limit]
     except ConfigError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        fail(error, EXIT_USAGE)
     if as_json:
         click.echo(json.dumps([run.record() for run in found], indent=1))
         return

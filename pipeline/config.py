@@ -18,6 +18,7 @@ from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
 from efficientdet.validation import Validation
 from pipeline.beam import BeamConfig
+from pipeline.cluster import ClusterConfig
 
 JUDGED = ("saved_model", "tflite_int8")
 """The formats that every bundle has."""
@@ -125,23 +126,6 @@ class RegistryConfig(Settings):
         CHAMPION,
         description="Alias that moves to a pushed model: champion, candidate (`promote` makes it champion) or a word.",
     )
-
-
-class ResourceConfig(Settings):
-    """What one node asks of a cluster."""
-
-    cpu: float | None = Field(None, gt=0, description="CPU cores.")
-    memory_gb: float | None = Field(None, gt=0, description="Memory in GiB.")
-    gpu_type: str = Field("nvidia-tesla-t4", description="Accelerator type, as the cluster names it.")
-    gpus: int = Field(0, ge=0, description="Accelerators.")
-
-
-class ClusterConfig(Settings):
-    """Where compiled pipelines run."""
-
-    root: str = Field("gs://your-bucket/pipelines", description="Artifact root the cluster can write.")
-    image: str = Field("efficientdet-pipeline:latest", description="Container image with this product.")
-    resources: dict[str, ResourceConfig] = Field(default_factory=dict, description="Node id to what it asks for.")
 
 
 class CardConfig(Settings):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tfx.components import SchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
 
@@ -16,12 +18,14 @@ from components.exporter import Exporter
 from components.import_schema_gen import ImportSchemaGen
 from components.infra_validator import InfraValidator
 from components.pusher import Pusher
+from components.run_parameters import DATA_PATH
 from components.statistics_gen import StatisticsGen
 from components.trainer import detector_trainer
 from components.tuner import detector_tuner
 from efficientdet.config import Config, ExportConfig
 from pipeline.config import PipelineConfig, SourceConfig
 from pipeline.fingerprint import code_fingerprint, settings_fingerprint, weights_fingerprint
+from pipeline.parameters import Parameters
 
 
 def training_inputs(config: PipelineConfig, data: str) -> str:
@@ -49,7 +53,15 @@ def _trained(detector: Config) -> Config:
     return detector.override({"export": ExportConfig().to_dict()})
 
 
-def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str, lost: str = "") -> Pipeline:
+def create_pipeline(
+    config: PipelineConfig,
+    root: str,
+    data: str,
+    baseline: str,
+    lost: str = "",
+    parameters: Parameters | None = None,
+    job: Mapping[str, Any] | None = None,
+) -> Pipeline:
     """The TFX pipeline of a config.
 
     Args:
@@ -58,13 +70,16 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
       data: fingerprint of the annotations' and images' bytes.
       baseline: registry version to compare with; empty for none, `@alias` to look it up when scoring.
       lost: what the registry lost of earlier pushes; the Pusher runs again when it changes.
+      parameters: what a run may set anew, when the pipeline is compiled; None for a run on this machine.
+      job: on Vertex AI what makes the Trainer a custom job.
     """
     code, inputs = code_fingerprint(), training_inputs(config, data)
-    examples_node = example_gen(config.source, data)
+    run_parameters = parameters.of_training if parameters else {}
+    examples_node = example_gen(config.source, data, run_parameters.get(DATA_PATH))
     examples = examples_node.outputs["examples"]
     statistics, schema_gen, validator = checking = check_examples(config, examples, baseline)
     schema = schema_gen.outputs["schema"]
-    training = train_detector(config, examples, schema, root, data)
+    training = train_detector(config, examples, schema, root, data, run_parameters, job)
     for node in training:
         node.add_upstream_node(validator)  # it gives them no artifact, but data that are refused are not trained on
     trainer = training[-1]
@@ -82,6 +97,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         baseline=baseline,
         timeout_s=config.infra.timeout_s,
         fingerprint=code,
+        floors=parameters.of_judgement if parameters else None,
     )
     infra_validator = InfraValidator(
         model=bundle,
@@ -100,6 +116,7 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
         registry=registry,
         tags=config.card.tags | {"inputs": inputs, "data": data, "baseline": baseline},
         fingerprint=code + lost,
+        run_parameters=run_parameters,
     )
     nodes = [examples_node, *checking, *training, exporter, evaluator, infra_validator, pusher]
     return Pipeline(
@@ -111,10 +128,10 @@ def create_pipeline(config: PipelineConfig, root: str, data: str, baseline: str,
     )
 
 
-def example_gen(source: SourceConfig, data: str) -> BaseComponent:
-    """The node that reads the configured annotation format."""
+def example_gen(source: SourceConfig, data: str, path: RuntimeParameter | None = None) -> BaseComponent:
+    """The node that reads the configured annotation format, below `path` if a run says where."""
     shared: dict[str, Any] = {
-        "input_base": source.path,
+        "input_base": path or source.path,
         "splits": source.splits,
         "max_bad_fraction": source.max_bad_fraction,
         "fingerprint": data + code_fingerprint(),
@@ -157,14 +174,21 @@ def check_examples(config: PipelineConfig, examples: BaseChannel, baseline: str)
 
 
 def train_detector(
-    config: PipelineConfig, examples: BaseChannel, schema: BaseChannel, root: str, data: str
+    config: PipelineConfig,
+    examples: BaseChannel,
+    schema: BaseChannel,
+    root: str,
+    data: str,
+    run_parameters: Mapping[str, Any],
+    job: Mapping[str, Any] | None,
 ) -> list[BaseComponent]:
     """The Trainer, and before it the Tuner if the config asks for trials."""
     untuned, inputs = _untuned_inputs(config, data), training_inputs(config, data)
     place = f"{root}/checkpoints/{untuned}"
     detector = _trained(config.detector)
+    own: dict[str, Any] = {"run_parameters": run_parameters, "job": job}
     if not config.tuning.trials:
-        return [detector_trainer(examples, schema, detector, place, inputs)]
+        return [detector_trainer(examples, schema, detector, place, inputs, **own)]
     tuner = detector_tuner(examples, schema, detector, config.tuning, f"{root}/trials/{untuned}", untuned)
     best = tuner.outputs["best_hyperparameters"]
-    return [tuner, detector_trainer(examples, schema, detector, place, inputs, best)]
+    return [tuner, detector_trainer(examples, schema, detector, place, inputs, best, **own)]

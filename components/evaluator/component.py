@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import BaseChannel, Channel, standard_artifacts
 from tfx.types.component_spec import ExecutionParameter
 from tfx.types.standard_component_specs import EvaluatorSpec
 from tfx.utils import json_utils
 
 from components.evaluator.executor import Executor
+from components.run_parameters import FLOORS
 from efficientdet.blessing import Bounds
 from efficientdet.infra_blessing import Infra
 
@@ -25,6 +27,7 @@ class DetectionEvaluatorSpec(EvaluatorSpec):
     PARAMETERS = {  # noqa: RUF012 TFX's own form
         **EvaluatorSpec.PARAMETERS,
         "bounds": ExecutionParameter(type=str),
+        FLOORS: ExecutionParameter(type=str, optional=True),
         "registry": ExecutionParameter(type=str),
         "baseline": ExecutionParameter(type=str),
         "timeout_s": ExecutionParameter(type=float),
@@ -53,6 +56,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         split: str = "eval",
         timeout_s: float = TIMEOUT_S,
         fingerprint: str = "",
+        floors: RuntimeParameter | None = None,
     ) -> None:
         """The node of a pipeline.
 
@@ -67,6 +71,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
           split: the split to score.
           timeout_s: seconds that a file may take on its own, before anything is scored; see `try_out`.
           fingerprint: hash of the code; TFX's own cache key knows only inputs and parameters.
+          floors: for a compiled pipeline, what a run gives as JSON in place of the bounds' own.
         """
         if not isinstance(bounds, Bounds):
             bounds = Bounds.parse(bounds or {}, source="Evaluator bounds")
@@ -79,6 +84,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
             baseline=baseline or "",
             timeout_s=float(timeout_s),
             fingerprint=fingerprint,
+            floors=floors,
             example_splits=json_utils.dumps([split]),
             fairness_indicator_thresholds=json_utils.dumps(None),
             evaluation=Channel(type=standard_artifacts.ModelEvaluation),

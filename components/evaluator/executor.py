@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from components.evaluator.publication import publish
 from components.evaluator.record import record_into
 from components.evaluator.thresholds import kept, set_thresholds, slicing
 from components.evaluator.trial import Trial, try_out
+from components.run_parameters import FLOORS
 from efficientdet import config as config_file
 from efficientdet.atomic_file import write_json
 from efficientdet.blessing import Blessing, Bounds, judge
@@ -31,7 +32,7 @@ from efficientdet.bundle import SAVED_MODEL_FOLDER, variants, verify_manifest
 from efficientdet.config import Config
 from efficientdet.data import ledger
 from efficientdet.data.input_pipeline import count_records
-from efficientdet.errors import DataError, ModelError
+from efficientdet.errors import ConfigError, DataError, ModelError
 from efficientdet.label_map import LabelMap
 from efficientdet.tflite_detector import read_packed
 
@@ -57,7 +58,7 @@ class Case(NamedTuple):
     @classmethod
     def open(cls, input_dict: Artifacts, exec_properties: dict[str, Any]) -> Case:
         """The case of a component's inputs and parameters, found to be whole."""
-        bounds = Bounds.parse(json.loads(exec_properties["bounds"]), source="Evaluator bounds")
+        bounds = read_bounds(exec_properties)
         examples = artifact_utils.get_single_instance(input_dict[keys.EXAMPLES_KEY])
         [split] = json_utils.loads(exec_properties[keys.EXAMPLE_SPLITS_KEY])
         label_map = LabelMap.load(examples.uri)
@@ -65,6 +66,19 @@ class Case(NamedTuple):
         check_bundle(bundle, label_map)
         [folder] = artifact_utils.get_split_uris([examples], split)
         return cls(bundle, examples.uri, f"{folder}/*", label_map, split, count_images(examples, split), bounds)
+
+
+def read_bounds(exec_properties: Mapping[str, Any]) -> Bounds:
+    """The bounds to keep; the floors are those of this run, where it gives any. ConfigError for others than floors."""
+    bounds = Bounds.parse(json.loads(exec_properties["bounds"]), source="Evaluator bounds")
+    given = exec_properties.get(FLOORS)
+    if not given:
+        return bounds
+    try:
+        floors = json.loads(given)
+    except ValueError as error:
+        raise ConfigError(f'{FLOORS}={given!r}: is no JSON ({error}); give floors as {{"AP": 0.4}}') from error
+    return Bounds.parse(bounds.to_dict() | {FLOORS: floors}, source="the run's parameters")
 
 
 class Executor(stock.Executor):

@@ -12,6 +12,7 @@ import pytest
 from tfx.types import Channel, standard_artifacts
 
 from components import trainer
+from components.trainer import training
 from efficientdet.checkpoint import load_detector
 from efficientdet.config import Config
 from efficientdet.label_map import LabelMap
@@ -27,7 +28,7 @@ def test_the_node_knows_config_checkpoints_and_fingerprint() -> None:
     settings = json.loads(node.exec_properties["custom_config"])
     assert Config.parse(settings["config"]) == CONFIG
     assert (settings["checkpoints"], settings["fingerprint"]) == ("/runs/checkpoints/f00", "f00")
-    assert node.exec_properties["run_fn"] == "components.trainer.run_fn"
+    assert node.exec_properties["run_fn"] == "components.trainer.training.run_fn"
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[s
         return build_detector(config, len(label_map))
 
     def call(hyperparameters: dict[str, Any] | None = None) -> dict[str, Any]:
-        trainer.run_fn(
+        training.run_fn(
             SimpleNamespace(
                 custom_config={"config": CONFIG.to_dict(), "checkpoints": "/checkpoints", "fingerprint": "f00"},
                 train_files=[f"{tmp_path}/examples/Split-train/*"],
@@ -52,7 +53,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[s
         )
         return asked
 
-    monkeypatch.setattr(trainer, "train", train)
+    monkeypatch.setattr(training, "train", train)
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "label_map.json").write_text(LABELS.to_json())
     return call

@@ -1,0 +1,142 @@
+"""`efficientdet-pipeline compile | submit | status`: the pipeline on Kubeflow or Vertex AI."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from efficientdet.errors import ConfigError, EfficientDetError
+from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_option, engine_option, fail, load, set_option
+
+if TYPE_CHECKING:
+    from pipeline.cluster_run import ClusterRun
+    from pipeline.compiled_spec import Engine
+    from pipeline.config import PipelineConfig
+
+EXIT_RUNNING = 4
+EXIT_CODES = {"SUCCEEDED": 0, "RUNNING": EXIT_RUNNING}
+
+
+@click.command("compile")
+@config_option
+@set_option
+@engine_option
+@click.option("--output", required=True, type=click.Path(dir_okay=False), help=".yaml for kubeflow, .json for vertex.")
+def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str) -> None:
+    """Write the pipeline's specification for Kubeflow Pipelines v2 or Vertex AI."""
+    _quiet()
+    config = load(path, overrides)
+    from pipeline.kubeflow_runner import compile_pipeline
+
+    try:
+        spec = compile_pipeline(config, engine, output)
+    except EfficientDetError as error:
+        fail(error)
+    click.echo(f"{output}: {config.name} for {engine}, parameters {', '.join(spec.parameters)}")
+    _note_places(config)
+
+
+@click.command()
+@config_option
+@set_option
+@engine_option
+@click.option("--data-path", help="Folder of the data set in this run.  [source.path]")
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Length of the training.")
+@click.option("--floors", metavar="JSON", help='What the model must reach, as {"AP": 0.4}.  [blessing.floors]')
+@click.option("--name", help="Name of the run.  [the pipeline's, and the time]")
+@click.option("--no-cache", is_flag=True, help="Run every node, whatever is cached.")
+def submit(
+    path: str,
+    overrides: tuple[str, ...],
+    engine: Engine,
+    data_path: str | None,
+    epochs: float | None,
+    floors: str | None,
+    name: str | None,
+    no_cache: bool,
+) -> None:
+    """Compile the pipeline and start a run of it. Prints the run's id alone."""
+    _quiet()
+    config = load(path, overrides)
+    given = {"data_path": data_path, "epochs": epochs, "floors": _checked_floors(config, floors)}
+    from pipeline import cluster_run
+
+    name = name or f"{config.name} {time.strftime('%Y-%m-%d %H-%M-%S')}"
+    parameters = {key: value for key, value in given.items() if value is not None}
+    try:
+        run = cluster_run.submit(config, engine, parameters, name, cache=False if no_cache else None)
+    except EfficientDetError as error:
+        fail(error)
+    click.echo(run.id)
+    _note_places(config)
+
+
+@click.command()
+@config_option
+@set_option
+@engine_option
+@click.option("--run", "run_id", metavar="ID", help="One run, with its nodes.  [the newest of this pipeline]")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 100), help="How many runs to list.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def status(
+    path: str, overrides: tuple[str, ...], engine: Engine, run_id: str | None, limit: int, as_json: bool
+) -> None:
+    """Show runs. With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage."""
+    _quiet()
+    config = load(path, overrides)
+    from pipeline.cluster_run import open_client
+
+    try:
+        client = open_client(config, engine)
+        runs = [client.run(run_id)] if run_id else client.runs(config.name, limit)
+    except EfficientDetError as error:
+        fail(error)
+    if as_json:
+        click.echo(json.dumps([run._asdict() for run in runs], indent=1))
+    else:
+        _show(runs, with_nodes=run_id is not None)
+    if run_id:
+        sys.exit(EXIT_CODES.get(runs[0].state, EXIT_FAILED))
+
+
+def _checked_floors(config: PipelineConfig, floors: str | None) -> str | None:
+    """The floors as they are given, found to be some; ends the process where they are none."""
+    if floors is None:
+        return None
+    try:
+        given: Any = json.loads(floors)
+    except ValueError as error:
+        fail(ConfigError(f'--floors {floors}: is no JSON ({error}); give floors as {{"AP": 0.4}}'), EXIT_USAGE)
+    from efficientdet.blessing import Bounds
+
+    try:
+        Bounds.parse(config.blessing.to_dict() | {"floors": given}, source="--floors")
+    except ConfigError as error:
+        fail(error, EXIT_USAGE)
+    return floors
+
+
+def _show(runs: list[ClusterRun], with_nodes: bool) -> None:
+    for run in runs:
+        click.echo("  ".join(part for part in (run.created, run.state, run.id, run.name, run.error) if part))
+        for node, state in sorted(run.nodes.items()) if with_nodes else ():
+            click.echo(f"  {state:<10} {node}")
+    if not runs:
+        click.echo("no runs", err=True)
+
+
+def _note_places(config: PipelineConfig) -> None:
+    """Says which folders of this machine the cluster must have too."""
+    for place in (config.source.path, config.registry.uri):
+        if "://" not in place:
+            click.echo(f"note: every node must find {place} under this very path; mount it in the cluster", err=True)
+
+
+def _quiet() -> None:
+    """Keeps what Google's libraries say of their own future off the screen."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google|kfp")

@@ -1,0 +1,81 @@
+"""A run on a cluster, and what every engine's client does with runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Protocol
+
+from efficientdet.errors import ConfigError
+from pipeline.compiled_spec import SUFFIXES, Engine
+from pipeline.config import PipelineConfig
+from pipeline.kubeflow_runner import compile_pipeline
+
+# The engines' words, in ours: everything else is on its way.
+ENDED = {
+    "SUCCEEDED": "SUCCEEDED",
+    "SKIPPED": "SUCCEEDED",
+    "FAILED": "FAILED",
+    "CANCELED": "CANCELED",
+    "CANCELLED": "CANCELED",
+}
+
+
+class ClusterRun(NamedTuple):
+    """A run: `id` for the engine, `name` for people, `state` as in SUCCEEDED, `created` in ISO 8601.
+
+    error: the sentence of a run that failed. nodes: node id to its state, where the engine tells.
+    """
+
+    id: str
+    name: str
+    state: str
+    created: str
+    error: str = ""
+    nodes: dict[str, str] = {}  # noqa: RUF012 never changed
+
+
+class ClusterClient(Protocol):
+    """What an engine's client gives; EfficientDetError where the engine refuses or cannot be reached."""
+
+    def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
+        """Starts a run of a compiled file. `cache` overrules what is compiled, None does not."""
+
+    def run(self, run_id: str) -> ClusterRun:
+        """One run."""
+
+    def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
+        """The newest runs of a pipeline, the newest first."""
+
+
+def open_client(config: PipelineConfig, engine: Engine) -> ClusterClient:
+    """The client of an engine; imports the engine's library."""
+    if engine == "kubeflow":
+        from pipeline.kubeflow_client import KubeflowClient
+
+        return KubeflowClient(config.cluster)
+    from pipeline.vertex_client import VertexClient
+
+    return VertexClient(config.cluster)
+
+
+def submit(
+    config: PipelineConfig, engine: Engine, parameters: dict[str, Any], name: str, cache: bool | None = None
+) -> ClusterRun:
+    """Compiles the pipeline and starts a run of it with these runtime parameters."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"{config.name}{SUFFIXES[engine][0]}"
+        compile_pipeline(config, engine, path)
+        return open_client(config, engine).submit(path, name, parameters, cache)
+
+
+def state_of(word: str | None) -> str:
+    """SUCCEEDED, FAILED, CANCELED or RUNNING, of an engine's word such as PIPELINE_STATE_FAILED."""
+    return ENDED.get((word or "").rpartition("PIPELINE_STATE_")[2], "RUNNING")
+
+
+def require(value: str | None, setting: str, what: str) -> str:
+    """A setting that an engine cannot do without; ConfigError for none."""
+    if not value:
+        raise ConfigError(f"{setting} is not set; name {what}")
+    return value

@@ -1,0 +1,90 @@
+"""Runs on Kubeflow Pipelines, through its own client."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import kfp
+import kfp_server_api
+import urllib3
+
+from efficientdet.errors import EfficientDetError
+from pipeline.cluster import ClusterConfig
+from pipeline.cluster_run import ClusterRun, require, state_of
+from pipeline.compiled_spec import GROUP
+
+
+class KubeflowClient:
+    """A ClusterClient."""
+
+    def __init__(self, cluster: ClusterConfig) -> None:
+        self._cluster = cluster
+        self._host = require(cluster.host, "cluster.host", "the address of Kubeflow's API")
+        with self._spoken(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self._client = kfp.Client(host=self._host, namespace=cluster.namespace or "kubeflow")
+
+    def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
+        """Starts a run in the configured experiment."""
+        with self._spoken():
+            started = self._client.create_run_from_pipeline_package(
+                str(spec),
+                arguments=parameters,
+                run_name=name,
+                experiment_name=self._cluster.experiment,
+                namespace=self._cluster.namespace,
+                pipeline_root=self._cluster.root,
+                enable_caching=cache,
+                service_account=self._cluster.service_account,
+            )
+        return as_run(started.run_info)
+
+    def run(self, run_id: str) -> ClusterRun:
+        """One run."""
+        with self._spoken():
+            return as_run(self._client.get_run(run_id))
+
+    def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
+        """The newest of the configured experiment whose names begin with the pipeline's."""
+        with self._spoken():
+            try:
+                experiment = self._client.get_experiment(
+                    experiment_name=self._cluster.experiment, namespace=self._cluster.namespace
+                )
+            except ValueError:  # the client's way to say that there is none yet
+                return []
+            listed = self._client.list_runs(
+                page_size=100,
+                sort_by="created_at desc",
+                experiment_id=experiment.experiment_id,
+                namespace=self._cluster.namespace,
+            )
+        return [as_run(each) for each in listed.runs or [] if each.display_name.startswith(pipeline)][:limit]
+
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """The client's errors in our words, and its prints unseen."""
+        try:
+            with redirect_stdout(StringIO()):
+                yield
+        except kfp_server_api.ApiException as error:
+            said = " ".join(str(error.body or error.reason).split())[:500]
+            raise EfficientDetError(f"{self._host}: Kubeflow refuses with {error.status}: {said}") from error
+        except (urllib3.exceptions.HTTPError, TimeoutError) as error:
+            raise EfficientDetError(
+                f"{self._host}: Kubeflow does not answer ({type(error).__name__}); check cluster.host"
+            ) from error
+
+
+def as_run(run: Any) -> ClusterRun:
+    """Of the client's V2beta1Run."""
+    details = (run.run_details and run.run_details.task_details) or []
+    nodes = {task.display_name: state_of(task.state) for task in details if task.display_name != GROUP}
+    created = run.created_at.isoformat() if run.created_at else ""
+    error = (run.error and run.error.message) or ""
+    return ClusterRun(run.run_id, run.display_name or "", state_of(run.state), created, error, nodes)

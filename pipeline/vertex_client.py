@@ -1,0 +1,89 @@
+"""Runs on Vertex AI Pipelines, through Google's own client."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import aiplatform
+from google.cloud.aiplatform_v1.types import PipelineTaskDetail
+
+from efficientdet.errors import EfficientDetError
+from pipeline.cluster import ClusterConfig
+from pipeline.cluster_run import ClusterRun, require, state_of
+from pipeline.compiled_spec import GROUP
+
+LABEL = "efficientdet_pipeline"
+
+
+class VertexClient:
+    """A ClusterClient."""
+
+    def __init__(self, cluster: ClusterConfig) -> None:
+        self._cluster = cluster
+        self._place = {
+            "project": require(cluster.project, "cluster.project", "Google Cloud's project"),
+            "location": cluster.region,
+        }
+
+    def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
+        """Starts a run, labelled with the pipeline's name."""
+        with self._spoken():
+            job = aiplatform.PipelineJob(
+                display_name=name,
+                template_path=str(spec),
+                job_id=job_id(name),
+                pipeline_root=self._cluster.root,
+                parameter_values=parameters,
+                enable_caching=cache,
+                labels={LABEL: spec.stem},
+                **self._place,
+            )
+            job.submit(service_account=self._cluster.service_account)
+            return as_run(job)
+
+    def run(self, run_id: str) -> ClusterRun:
+        """One run."""
+        with self._spoken():
+            return as_run(aiplatform.PipelineJob.get(run_id, **self._place))
+
+    def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
+        """The newest that `submit` labelled with the pipeline's name."""
+        with self._spoken():
+            asked = {"filter": f'labels.{LABEL}="{pipeline}"', "order_by": "create_time desc"}
+            return [as_run(job) for job in aiplatform.PipelineJob.list(**asked, **self._place)[:limit]]
+
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """The client's errors in our words."""
+        where = f"project {self._place['project']} in {self._place['location']}"
+        try:
+            yield
+        except GoogleAuthError as error:
+            raise EfficientDetError(
+                f"{where}: there are no credentials ({error}); log in with `gcloud auth application-default login`"
+            ) from error
+        except GoogleAPIError as error:
+            raise EfficientDetError(f"{where}: Vertex AI refuses: {' '.join(str(error).split())[:500]}") from error
+
+
+def job_id(name: str) -> str:
+    """A run's name as Vertex AI takes it: up to 128 small letters, digits and hyphens, a letter first."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return (words if words[:1].isalpha() else f"run-{words}")[:128].strip("-")
+
+
+def as_run(job: aiplatform.PipelineJob) -> ClusterRun:
+    """Of the client's PipelineJob."""
+    resource = job.gca_resource
+    states = PipelineTaskDetail.State
+    nodes = {task.task_name: state_of(states(task.state).name) for task in resource.job_detail.task_details}
+    nodes = {name: state for name, state in nodes.items() if name != GROUP}
+    created = resource.create_time.isoformat() if resource.create_time else ""
+    state = state_of(resource.state.name)
+    return ClusterRun(job.name, resource.display_name, state, created, resource.error.message, nodes)

@@ -1,0 +1,259 @@
+"""Runs are started and looked at through the vendors' clients, held against the vendors' definitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import aiplatform
+
+from efficientdet.data.demo import write_demo_data
+from pipeline.cli import main
+from pipeline.cluster_run import state_of
+from pipeline.vertex_client import job_id
+from tests.free_port import free_port
+from tests.pipeline.cluster_server import (
+    ClusterServer,
+    NotThereError,
+    Request,
+    kubeflow_routes,
+    vertex_routes,
+)
+
+PARAMETERS = ["--data-path", "/data/span-7", "--epochs", "3", "--floors", '{"AP": 0.2}']
+GIVEN = {"data_path": "/data/span-7", "epochs": 3, "floors": '{"AP": 0.2}'}
+CREATED = "2026-01-02T03:04:05+00:00"
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline for both engines."""
+    folder = tmp_path_factory.mktemp("cluster_run")
+    write_demo_data(folder / "data", images={"train": 2, "eval": 1}, size=(96, 96))
+    splits = {split: f"annotations/instances_{split}.json" for split in ("train", "eval")}
+    values = {
+        "name": "digits",
+        "root": str(folder / "root"),
+        "source": {
+            "format": "coco",
+            "path": str(folder / "data"),
+            "splits": splits,
+            "images": {"train": "train", "eval": "eval"},
+        },
+        "registry": {"name": "digits", "uri": str(folder / "registry")},
+        "cluster": {
+            "root": "gs://bucket/pipelines",
+            "image": "team/image:1",
+            "project": "team",
+            "region": "europe-west4",
+            "service_account": "runner@team",
+            "namespace": "vision",
+            "report_to": "https://example.org/hook",
+            "secrets": [{"name": "mlflow", "variables": {"password": "MLFLOW_TRACKING_PASSWORD"}}],
+            "resources": {"Trainer": {"cpu": 8, "gpus": 1}},
+        },
+    }
+    path = folder / "digits.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def invoke(config_file: Path, engine: str, command: str, *words: str) -> Result:
+    return CliRunner().invoke(main, [command, "--config", str(config_file), "--engine", engine, *words])
+
+
+class Cluster:
+    """What a cluster remembers of the runs that were started, in Kubeflow's or in Vertex AI's words."""
+
+    def __init__(self) -> None:
+        self.runs: list[dict[str, Any]] = []
+        self.experiments: list[dict[str, Any]] = []
+
+    def kubeflow(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
+        return {
+            "run_service_create_run": self._start,
+            "run_service_get_run": lambda asked: self._find("run_id", asked.parameters["run_id"]),
+            "run_service_list_runs": lambda asked: {"runs": self.runs[::-1]},
+            "experiment_service_create_experiment": self._open,
+            "experiment_service_list_experiments": lambda asked: {"experiments": self.experiments},
+        }
+
+    def _open(self, asked: Request) -> dict[str, Any]:
+        self.experiments.append({**(asked.body or {}), "experiment_id": "e1"})
+        return self.experiments[-1]
+
+    def _start(self, asked: Request) -> dict[str, Any]:
+        details = {"task_details": [{"display_name": "Trainer", "state": "RUNNING"}]}
+        run = {"run_id": f"r{len(self.runs)}", "state": "RUNNING", "created_at": CREATED, "run_details": details}
+        self.runs.append({**(asked.body or {}), **run})
+        return self.runs[-1]
+
+    def vertex(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
+        return {
+            "CreatePipelineJob": self._create,
+            "GetPipelineJob": lambda asked: self._find("name", asked.parameters["name"]),
+            "ListPipelineJobs": lambda asked: {"pipelineJobs": self.runs[::-1]},
+        }
+
+    def _create(self, asked: Request) -> dict[str, Any]:
+        name = f"{asked.parameters['parent']}/pipelineJobs/{asked.parameters['pipelineJobId']}"
+        detail = {"taskDetails": [{"taskName": "Trainer", "state": "RUNNING"}]}
+        job = {"name": name, "state": "PIPELINE_STATE_RUNNING", "createTime": CREATED, "jobDetail": detail}
+        self.runs.append({**(asked.body or {}), **job})
+        return self.runs[-1]
+
+    def _find(self, key: str, value: str) -> dict[str, Any]:
+        for run in self.runs:
+            if run[key] == value:
+                return run
+        raise NotThereError(f"there is no {value}")
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+def kubeflow(cluster: Cluster) -> Iterator[ClusterServer]:
+    server = ClusterServer(kubeflow_routes(), cluster.kubeflow())
+    yield server
+    server.close()
+    assert server.refused == []
+
+
+@pytest.fixture
+def vertex(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterServer]:
+    server = ClusterServer(vertex_routes(), cluster.vertex())
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
+    credentials = AnonymousCredentials()
+    aiplatform.init(
+        project="team",
+        location="europe-west4",
+        api_endpoint=server.address,
+        api_transport="rest",
+        credentials=credentials,
+    )
+    yield server
+    aiplatform.initializer.global_pool.shutdown(wait=True)
+    server.close()
+    assert server.refused == []
+
+
+def test_kubeflow_runs_what_is_submitted(config_file: Path, kubeflow: ClusterServer, cluster: Cluster):
+    host = ("--set", f"cluster.host={kubeflow.address}")
+    done = invoke(config_file, "kubeflow", "submit", *host, *PARAMETERS, "--name", "digits monday")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "r0\n"
+    [asked] = kubeflow.asked("run_service_create_run")
+    assert asked.body is not None
+    assert asked.body["display_name"] == "digits monday"
+    assert asked.body["service_account"] == "runner@team"
+    assert asked.body["runtime_config"] == {"parameters": GIVEN, "pipeline_root": "gs://bucket/pipelines"}
+    sent = asked.body["pipeline_spec"]
+    assert sent["pipeline_spec"]["pipelineInfo"]["name"] == "digits"
+    own = sent["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert own["Trainer_executor"]["secretAsEnv"][0]["secretName"] == "mlflow"
+    assert cluster.experiments[0]["namespace"] == "vision"
+
+
+def test_kubeflow_tells_how_runs_are(config_file: Path, kubeflow: ClusterServer, cluster: Cluster):
+    host = ("--set", f"cluster.host={kubeflow.address}")
+    assert invoke(config_file, "kubeflow", "status", *host).stderr == "no runs\n"
+    for name in ("digits one", "other", "digits two"):
+        assert invoke(config_file, "kubeflow", "submit", *host, "--name", name).exit_code == 0
+    listed = invoke(config_file, "kubeflow", "status", *host, "--json")
+    assert [run["name"] for run in json.loads(listed.stdout)] == ["digits two", "digits one"]
+    assert invoke(config_file, "kubeflow", "status", *host, "--run", "r0").exit_code == 4
+    cluster.runs[0] |= {"state": "FAILED", "error": {"code": 9, "message": "out of memory"}}
+    failed = invoke(config_file, "kubeflow", "status", *host, "--run", "r0")
+    assert failed.exit_code == 1
+    assert "out of memory" in failed.stdout
+    assert "Trainer" in failed.stdout
+    cluster.runs[0]["state"] = "SUCCEEDED"
+    assert invoke(config_file, "kubeflow", "status", *host, "--run", "r0").exit_code == 0
+    missing = invoke(config_file, "kubeflow", "status", *host, "--run", "r9")
+    assert missing.exit_code == 1
+    assert "there is no r9" in missing.stderr
+
+
+def test_vertex_runs_what_is_submitted(config_file: Path, vertex: ClusterServer):
+    done = invoke(config_file, "vertex", "submit", *PARAMETERS, "--name", "digits monday", "--no-cache")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "digits-monday\n"
+    [asked] = vertex.asked("CreatePipelineJob")
+    assert asked.body is not None
+    assert asked.parameters["parent"] == "projects/team/locations/europe-west4"
+    assert asked.body["serviceAccount"] == "runner@team"
+    assert asked.body["labels"]["efficientdet_pipeline"] == "digits"
+    assert asked.body["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/pipelines"
+    assert asked.body["runtimeConfig"]["parameterValues"] == GIVEN
+    assert '"enableCache": true' not in json.dumps(asked.body["pipelineSpec"])
+    command = asked.body["pipelineSpec"]["deploymentSpec"]["executors"]["Pusher_executor"]["container"]["command"]
+    assert command[-1] == "--secret=MLFLOW_TRACKING_PASSWORD=projects/team/secrets/password/versions/latest"
+
+
+def test_vertex_tells_how_runs_are(config_file: Path, vertex: ClusterServer, cluster: Cluster):
+    assert invoke(config_file, "vertex", "submit", "--name", "digits one").exit_code == 0
+    listed = invoke(config_file, "vertex", "status", "--json")
+    [run] = json.loads(listed.stdout)
+    assert (run["id"], run["name"], run["state"]) == ("digits-one", "digits one", "RUNNING")
+    assert run["created"] == CREATED
+    [asked] = vertex.asked("ListPipelineJobs")
+    assert asked.parameters["filter"] == 'labels.efficientdet_pipeline="digits"'
+    assert invoke(config_file, "vertex", "status", "--run", "digits-one").exit_code == 4
+    cluster.runs[0] |= {"state": "PIPELINE_STATE_FAILED", "error": {"code": 9, "message": "no quota"}}
+    failed = invoke(config_file, "vertex", "status", "--run", "digits-one")
+    assert failed.exit_code == 1
+    assert "no quota" in failed.stdout
+    missing = invoke(config_file, "vertex", "status", "--run", "none")
+    assert missing.exit_code == 1
+    assert "Vertex AI refuses" in missing.stderr
+
+
+def test_nothing_is_sent_for_floors_that_are_none(config_file: Path):
+    for floors, says in (("AP=0.4", "is no JSON"), ('{"AB": 0.4}', "'AB' is no number of COCO")):
+        done = invoke(config_file, "kubeflow", "submit", "--floors", floors)
+        assert done.exit_code == 2
+        assert says in done.stderr
+
+
+def test_a_cluster_that_is_not_named_or_not_there_is_told(config_file: Path):
+    unnamed = invoke(config_file, "kubeflow", "status")
+    assert unnamed.exit_code == 1
+    assert "cluster.host is not set; name the address" in unnamed.stderr
+    gone = invoke(config_file, "kubeflow", "status", "--set", f"cluster.host=http://127.0.0.1:{free_port()}")
+    assert gone.exit_code == 1
+    assert "Kubeflow does not answer" in gone.stderr
+    unnamed = invoke(config_file, "vertex", "status", "--set", "cluster.project=null")
+    assert "cluster.project is not set" in unnamed.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("Digits 2026-01-02 03-04-05", "digits-2026-01-02-03-04-05"), ("7 Ü", "run-7"), ("a" * 200, "a" * 128)],
+)
+def test_vertex_takes_every_name(name: str, expected: str):
+    assert job_id(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("PIPELINE_STATE_SUCCEEDED", "SUCCEEDED"),
+        ("CANCELED", "CANCELED"),
+        ("PIPELINE_STATE_CANCELLED", "CANCELED"),
+        ("PENDING", "RUNNING"),
+        (None, "RUNNING"),
+    ],
+)
+def test_states_have_one_word_for_both_engines(word: str | None, state: str):
+    assert state_of(word) == state
