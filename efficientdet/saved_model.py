@@ -15,7 +15,7 @@ from efficientdet.config import Config
 from efficientdet.data.input_pipeline import decode_image
 from efficientdet.label_map import LabelMap
 from efficientdet.letterbox import letterbox
-from efficientdet.model.detector import normalise
+from efficientdet.model.detector import normalise_rows
 
 BYTES_SIGNATURE = "serving_default"
 IMAGES_SIGNATURE = "images"
@@ -69,7 +69,7 @@ class ServingDetector(tf.Module):
         self._size, self._pad = config.model.input_size, config.model.architecture.mean
 
         def detect_canvases(canvases: tf.Tensor) -> dict[str, tf.Tensor]:
-            answer = model(normalise(canvases, config), training=False)
+            answer = model(normalise_rows(canvases, config), training=False)
             return raw_outputs(answer) if raw else detections(answer, config, num_classes)
 
         # a function of its own, so that all signatures share one copy of the network

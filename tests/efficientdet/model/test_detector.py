@@ -15,7 +15,14 @@ import tensorflow as tf
 
 from efficientdet.architectures import ARCHITECTURES
 from efficientdet.config import Config
-from efficientdet.model.detector import RawOutputs, SegmentedOutputs, build_detector, normalise, reference_name
+from efficientdet.model.detector import (
+    RawOutputs,
+    SegmentedOutputs,
+    build_detector,
+    normalise,
+    normalise_rows,
+    reference_name,
+)
 
 # Parameters and trainable parameters with 90 classes, as golden/models.json has them.
 COUNTS = {
@@ -267,6 +274,13 @@ def test_training_state_restores_exactly(lite0: keras.Model):
 def test_seed_state_is_the_only_variable_that_is_no_weight(lite0: keras.Model):
     weights = {id(v) for v in lite0.weights}
     assert [v.path for v in lite0.variables if id(v) not in weights] == ["stochastic_depth/seed_generator_state"]
+
+
+@pytest.mark.parametrize("name", ["efficientdet-lite0", "efficientdet-d0"])
+def test_rows_are_normalised_to_the_same_bits(name: str):
+    settings = config(name).override("model.image_size=64x96")
+    images = np.random.default_rng(0).uniform(0, 255, (2, *settings.model.input_size, 3)).astype(np.float32)
+    np.testing.assert_array_equal(normalise_rows(images, settings), normalise(images, settings))
 
 
 def test_normalise_uses_the_architecture_constants():
