@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from efficientdet.cli_registry import local_model, registry_option
-from efficientdet.detector_file import CALLED, locate
 from efficientdet.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ def demo_page(model: str, port: int, images: Path | None, tasks_vision: Path | N
     """
     from efficientdet.demo_page import server
     from efficientdet.demo_page import tasks_vision as library
+    from efficientdet.detector_file import CALLED, locate
 
     with local_model(model, registry) as (path, title):
         kind, file = locate(path)

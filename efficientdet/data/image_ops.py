@@ -38,10 +38,11 @@ def contrast(image: tf.Tensor, factor: float) -> tf.Tensor:
 
 def sharpness(image: tf.Tensor, factor: float) -> tf.Tensor:
     """Away from a smoothed image: 0 gives that, 1 the image, more a sharper one. The outermost pixels stay."""
-    kernel = tf.constant([[1, 1, 1], [1, 5, 1], [1, 1, 1]], tf.float32) / 13
+    kernel = tf.constant([[1, 1, 1], [1, 5, 1], [1, 1, 1]], tf.float32)
     kernel = tf.tile(kernel[:, :, None, None], [1, 1, 3, 1])
     pixels = tf.cast(image, tf.float32)[None]
-    smooth = _uint8(tf.nn.depthwise_conv2d(pixels, kernel, [1, 1, 1, 1], "SAME")[0])
+    # Divided behind the sum, which is exact: otherwise the processor decides how a whole mean is rounded.
+    smooth = _uint8(tf.nn.depthwise_conv2d(pixels, kernel, [1, 1, 1, 1], "SAME")[0] / 13)
     last = tf.shape(image)[:2] - 1
     inside = _rectangle(image, tf.ones_like(last), last)
     return tf.where(inside, blend(smooth, image, factor), image)
