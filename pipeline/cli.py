@@ -16,6 +16,7 @@ from pipeline.cli_infer import infer, merge
 from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_file, config_option, fail, load, set_option
 from pipeline.cli_promote import promote, rollback
 from pipeline.cli_runs import runs
+from pipeline.cli_schedule import schedule
 from pipeline.selection import Selection
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for command in (infer, merge, runs, compile_, submit, status, promote, rollback):
+for command in (infer, merge, runs, compile_, submit, status, schedule, promote, rollback):
     main.add_command(command)
 
 

@@ -129,6 +129,7 @@ class ClusterConfig(Settings):
     host: str | None = Field(None, pattern="^https?://", description="Kubeflow: address of its API.")
     namespace: str | None = Field(None, description="Kubeflow: namespace of the runs.")
     experiment: str = Field("efficientdet", min_length=1, description="Experiment that groups the runs.")
+    time_zone: str = Field("UTC", min_length=1, description="Kubeflow: that of its scheduler, for all schedules.")
     project: str | None = Field(None, description="Vertex AI: Google Cloud's project.")
     region: str = Field("us-central1", min_length=1, description="Vertex AI: region.")
 

@@ -10,6 +10,7 @@ from efficientdet.errors import ConfigError
 from pipeline.compiled_spec import SUFFIXES, Engine
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow_runner import compile_pipeline
+from pipeline.schedule import Scheduler
 
 # The engines' words, in ours: everything else is on its way.
 ENDED = {
@@ -57,6 +58,17 @@ def open_client(config: PipelineConfig, engine: Engine) -> ClusterClient:
     from pipeline.vertex_client import VertexClient
 
     return VertexClient(config.cluster)
+
+
+def open_scheduler(config: PipelineConfig, engine: Engine) -> Scheduler:
+    """The same for schedules."""
+    if engine == "kubeflow":
+        from pipeline.kubeflow_scheduler import KubeflowScheduler
+
+        return KubeflowScheduler(config.cluster)
+    from pipeline.vertex_scheduler import VertexScheduler
+
+    return VertexScheduler(config.cluster)
 
 
 def submit(

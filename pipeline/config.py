@@ -19,6 +19,7 @@ from efficientdet.settings import Settings
 from efficientdet.validation import Validation
 from pipeline.beam import BeamConfig
 from pipeline.cluster import ClusterConfig
+from pipeline.schedule import ScheduleConfig
 
 JUDGED = ("saved_model", "tflite_int8")
 """The formats that every bundle has."""
@@ -163,6 +164,7 @@ class PipelineConfig(Settings):
     card: CardConfig = Field(default_factory=CardConfig)
     beam: BeamConfig = Field(default_factory=BeamConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
 
     @model_validator(mode="after")
     def _searchable(self) -> PipelineConfig:

@@ -25,13 +25,13 @@ class KubeflowClient:
     def __init__(self, cluster: ClusterConfig) -> None:
         self._cluster = cluster
         self._host = require(cluster.host, "cluster.host", "the address of Kubeflow's API")
-        with self._spoken(), warnings.catch_warnings():
+        with self._said(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             self._client = kfp.Client(host=self._host, namespace=cluster.namespace or "kubeflow")
 
     def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
         """Starts a run in the configured experiment."""
-        with self._spoken():
+        with self.spoken():
             started = self._client.create_run_from_pipeline_package(
                 str(spec),
                 arguments=parameters,
@@ -46,12 +46,12 @@ class KubeflowClient:
 
     def run(self, run_id: str) -> ClusterRun:
         """One run."""
-        with self._spoken():
+        with self.spoken():
             return as_run(self._client.get_run(run_id))
 
     def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
         """The newest of the configured experiment whose names begin with the pipeline's."""
-        with self._spoken():
+        with self.spoken():
             try:
                 experiment = self._client.get_experiment(
                     experiment_name=self._cluster.experiment, namespace=self._cluster.namespace
@@ -67,8 +67,13 @@ class KubeflowClient:
         return [as_run(each) for each in listed.runs or [] if each.display_name.startswith(pipeline)][:limit]
 
     @contextmanager
-    def _spoken(self) -> Iterator[None]:
-        """The client's errors in our words, and its prints unseen."""
+    def spoken(self) -> Iterator[kfp.Client]:
+        """The client, its errors in our words, and its prints unseen."""
+        with self._said():
+            yield self._client
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
         try:
             with redirect_stdout(StringIO()):
                 yield

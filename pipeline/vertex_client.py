@@ -26,42 +26,48 @@ class VertexClient:
 
     def __init__(self, cluster: ClusterConfig) -> None:
         self._cluster = cluster
-        self._place = {
+        self.place = {
             "project": require(cluster.project, "cluster.project", "Google Cloud's project"),
             "location": cluster.region,
         }
 
     def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
         """Starts a run, labelled with the pipeline's name."""
-        with self._spoken():
-            job = aiplatform.PipelineJob(
-                display_name=name,
-                template_path=str(spec),
-                job_id=job_id(name),
-                pipeline_root=self._cluster.root,
-                parameter_values=parameters,
-                enable_caching=cache,
-                labels={LABEL: spec.stem},
-                **self._place,
-            )
+        with self.spoken():
+            job = self.job(spec, name, parameters, cache, job_id=job_id(name))
             job.submit(service_account=self._cluster.service_account)
             return as_run(job)
 
+    def job(
+        self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None, **more: str
+    ) -> aiplatform.PipelineJob:
+        """A run that is not started yet."""
+        return aiplatform.PipelineJob(
+            display_name=name,
+            template_path=str(spec),
+            pipeline_root=self._cluster.root,
+            parameter_values=parameters,
+            enable_caching=cache,
+            labels={LABEL: spec.stem},
+            **more,
+            **self.place,
+        )
+
     def run(self, run_id: str) -> ClusterRun:
         """One run."""
-        with self._spoken():
-            return as_run(aiplatform.PipelineJob.get(run_id, **self._place))
+        with self.spoken():
+            return as_run(aiplatform.PipelineJob.get(run_id, **self.place))
 
     def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
         """The newest that `submit` labelled with the pipeline's name."""
-        with self._spoken():
+        with self.spoken():
             asked = {"filter": f'labels.{LABEL}="{pipeline}"', "order_by": "create_time desc"}
-            return [as_run(job) for job in aiplatform.PipelineJob.list(**asked, **self._place)[:limit]]
+            return [as_run(job) for job in aiplatform.PipelineJob.list(**asked, **self.place)[:limit]]
 
     @contextmanager
-    def _spoken(self) -> Iterator[None]:
+    def spoken(self) -> Iterator[None]:
         """The client's errors in our words."""
-        where = f"project {self._place['project']} in {self._place['location']}"
+        where = f"project {self.place['project']} in {self.place['location']}"
         try:
             yield
         except GoogleAuthError as error:

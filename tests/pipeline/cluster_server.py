@@ -9,15 +9,21 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api
-from google.cloud.aiplatform_v1.services.pipeline_service.transports import rest_base
-from google.cloud.aiplatform_v1.types import pipeline_service
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import aiplatform
+from google.cloud.aiplatform_v1.services.pipeline_service.transports import rest_base as pipelines_rest
+from google.cloud.aiplatform_v1.services.schedule_service.transports import rest_base as schedules_rest
+from google.cloud.aiplatform_v1.types import pipeline_service, schedule_service
 from google.protobuf import json_format
 
 Json = dict[str, Any]
@@ -183,22 +189,51 @@ def _check_fields(value: Any, model: Any) -> None:
 
 
 def vertex_routes() -> list[Route]:
-    """Of PipelineService, whose transport says where each method is."""
-    methods = vars(rest_base._BasePipelineServiceRestTransport)
-    requests = {name: getattr(pipeline_service, f"{name.removeprefix('_Base')}Request", None) for name in methods}
+    """Of the services of pipelines and schedules, whose transports say where each method is."""
+    services = (
+        (pipelines_rest._BasePipelineServiceRestTransport, pipeline_service),
+        (schedules_rest._BaseScheduleServiceRestTransport, schedule_service),
+    )
+    return [route for transport, types in services for route in _vertex_routes_of(transport, types)]
+
+
+@contextmanager
+def vertex_server(
+    answers: dict[str, Callable[[Request], Json]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ClusterServer]:
+    """A server that Google's client takes for Vertex AI, as long as the context lasts."""
+    server = ClusterServer(vertex_routes(), answers)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
+    aiplatform.init(
+        project="team",
+        location="europe-west4",
+        api_endpoint=server.address,
+        api_transport="rest",
+        credentials=AnonymousCredentials(),
+    )
+    try:
+        yield server
+    finally:
+        aiplatform.initializer.global_pool.shutdown(wait=True)
+        server.close()
+
+
+def _vertex_routes_of(transport: type, types: ModuleType) -> list[Route]:
+    methods = vars(transport)
+    requests = {name: getattr(types, f"{name.removeprefix('_Base')}Request", None) for name in methods}
     return [_vertex_route(name, methods[name], request) for name, request in requests.items() if request]
 
 
 def _vertex_route(name: str, method: Any, request: Any) -> Route:
     [rule] = method._get_http_options()
-    pattern = re.sub(r"\{(\w+)=([^}]+)\}", _named, rule["uri"])
+    pattern = re.sub(r"\{([\w.]+)=([^}]+)\}", _named, rule["uri"])
     query = {field.json_name for field in request.pb(request()).DESCRIPTOR.fields} | {"$alt"}
     check = _vertex_check(request, rule["body"]) if "body" in rule else None
     return Route(name.removeprefix("_Base"), rule["method"].upper(), re.compile(pattern), frozenset(query), check)
 
 
 def _named(found: re.Match[str]) -> str:
-    return f"(?P<{found[1]}>{found[2]})".replace("*", "[^/:]+")
+    return f"(?P<{found[1].replace('.', '_')}>{found[2]})".replace("*", "[^/:]+")
 
 
 def _vertex_check(request: Any, field: str) -> Callable[[Json], None]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from efficientdet.data.demo import write_demo_data
 from pipeline.config import PipelineConfig
 
 
@@ -138,3 +139,36 @@ def config(tmp_path: Path) -> PipelineConfig:
             "registry": {"name": "tiny", "uri": str(tmp_path / "registry")},
         }
     )
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline for both engines."""
+    folder = tmp_path_factory.mktemp("cluster_run")
+    write_demo_data(folder / "data", images={"train": 2, "eval": 1}, size=(96, 96))
+    splits = {split: f"annotations/instances_{split}.json" for split in ("train", "eval")}
+    values = {
+        "name": "digits",
+        "root": str(folder / "root"),
+        "source": {
+            "format": "coco",
+            "path": str(folder / "data"),
+            "splits": splits,
+            "images": {"train": "train", "eval": "eval"},
+        },
+        "registry": {"name": "digits", "uri": str(folder / "registry")},
+        "cluster": {
+            "root": "gs://bucket/pipelines",
+            "image": "team/image:1",
+            "project": "team",
+            "region": "europe-west4",
+            "service_account": "runner@team",
+            "namespace": "vision",
+            "report_to": "https://example.org/hook",
+            "secrets": [{"name": "mlflow", "variables": {"password": "MLFLOW_TRACKING_PASSWORD"}}],
+            "resources": {"Trainer": {"cpu": 8, "gpus": 1}},
+        },
+    }
+    path = folder / "digits.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path

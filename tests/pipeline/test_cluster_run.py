@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import aiplatform
 
-from efficientdet.data.demo import write_demo_data
 from pipeline.cli import main
 from pipeline.cluster_run import state_of
 from pipeline.vertex_client import job_id
@@ -23,7 +19,7 @@ from tests.pipeline.cluster_server import (
     NotThereError,
     Request,
     kubeflow_routes,
-    vertex_routes,
+    vertex_server,
 )
 
 PARAMETERS = ["--data-path", "/data/span-7", "--epochs", "3", "--floors", '{"AP": 0.2}']
@@ -31,39 +27,6 @@ GIVEN = {"data_path": "/data/span-7", "epochs": 3, "floors": '{"AP": 0.2}'}
 CREATED = "2026-01-02T03:04:05+00:00"
 
 Invoke = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pipeline for both engines."""
-    folder = tmp_path_factory.mktemp("cluster_run")
-    write_demo_data(folder / "data", images={"train": 2, "eval": 1}, size=(96, 96))
-    splits = {split: f"annotations/instances_{split}.json" for split in ("train", "eval")}
-    values = {
-        "name": "digits",
-        "root": str(folder / "root"),
-        "source": {
-            "format": "coco",
-            "path": str(folder / "data"),
-            "splits": splits,
-            "images": {"train": "train", "eval": "eval"},
-        },
-        "registry": {"name": "digits", "uri": str(folder / "registry")},
-        "cluster": {
-            "root": "gs://bucket/pipelines",
-            "image": "team/image:1",
-            "project": "team",
-            "region": "europe-west4",
-            "service_account": "runner@team",
-            "namespace": "vision",
-            "report_to": "https://example.org/hook",
-            "secrets": [{"name": "mlflow", "variables": {"password": "MLFLOW_TRACKING_PASSWORD"}}],
-            "resources": {"Trainer": {"cpu": 8, "gpus": 1}},
-        },
-    }
-    path = folder / "digits.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
 
 
 def invoke(config_file: Path, engine: str, command: str, *words: str) -> Result:
@@ -132,19 +95,8 @@ def kubeflow(cluster: Cluster) -> Iterator[ClusterServer]:
 
 @pytest.fixture
 def vertex(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterServer]:
-    server = ClusterServer(vertex_routes(), cluster.vertex())
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
-    credentials = AnonymousCredentials()
-    aiplatform.init(
-        project="team",
-        location="europe-west4",
-        api_endpoint=server.address,
-        api_transport="rest",
-        credentials=credentials,
-    )
-    yield server
-    aiplatform.initializer.global_pool.shutdown(wait=True)
-    server.close()
+    with vertex_server(cluster.vertex(), monkeypatch) as server:
+        yield server
     assert server.refused == []
 
 

@@ -73,7 +73,7 @@ def test_pixels_equal_the_reference(golden: dict[str, np.ndarray], name: str):
 
 
 def test_sharpness_equals_the_reference(golden: dict[str, np.ndarray]):
-    """golden/autoaugment_ops.npz; where a mean is whole, the processor decides whether the reference loses one of it."""
+    """golden/autoaugment_ops.npz; of a mean that is whole the reference loses one on some processors."""
     image = golden["image"]
     windows = np.lib.stride_tricks.sliding_window_view(image.astype(int), (3, 3), axis=(0, 1))
     means = np.zeros(image.shape)

@@ -1,0 +1,106 @@
+"""Schedules on Vertex AI Pipelines, through Google's own client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.cloud import aiplatform
+from google.cloud.aiplatform_v1.types import Schedule
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from efficientdet.errors import EfficientDetError
+from pipeline.cluster import ClusterConfig
+from pipeline.schedule import ScheduleConfig, Scheduled, timestamp
+from pipeline.vertex_client import LABEL, VertexClient
+
+STATES = {"ACTIVE": "ACTIVE", "PAUSED": "PAUSED", "COMPLETED": "ENDED"}
+
+
+class VertexScheduler:
+    """A Scheduler; each schedule bears its pipeline's name, by which it is found again."""
+
+    def __init__(self, cluster: ClusterConfig) -> None:
+        self._cluster, self._runs = cluster, VertexClient(cluster)
+
+    def put(self, spec: Path, name: str, schedule: ScheduleConfig, parameters: dict[str, Any]) -> Scheduled:
+        """As Scheduler.put."""
+        timing = {
+            "cron": f"TZ={schedule.time_zone} {schedule.cron}",
+            "start_time": timestamp(schedule.start),
+            "end_time": timestamp(schedule.end),
+            "max_concurrent_run_count": schedule.max_concurrent,
+        }
+        with self._runs.spoken():
+            earlier = self._named(name)
+            job = self._runs.job(spec, name, parameters, cache=None)
+            if earlier:
+                return self._change(earlier[0], job, timing)
+            made = aiplatform.PipelineJobSchedule(pipeline_job=job, display_name=name)
+            made.create(**timing, service_account=self._cluster.service_account)
+            return as_scheduled(made.gca_resource)
+
+    def find(self, name: str) -> Scheduled | None:
+        """As Scheduler.find."""
+        with self._runs.spoken():
+            return next((as_scheduled(each.gca_resource) for each in self._named(name)), None)
+
+    def all(self) -> list[Scheduled]:
+        """As Scheduler.all."""
+        with self._runs.spoken():
+            found = aiplatform.PipelineJobSchedule.list(order_by="create_time desc", **self._runs.place)
+            return [as_scheduled(each.gca_resource) for each in found]
+
+    def pause(self, name: str) -> None:
+        """As Scheduler.pause."""
+        with self._runs.spoken():
+            self._there(name).pause()
+
+    def resume(self, name: str) -> None:
+        """As Scheduler.resume."""
+        with self._runs.spoken():
+            self._there(name).resume(catch_up=False)
+
+    def delete(self, name: str) -> None:
+        """As Scheduler.delete."""
+        with self._runs.spoken():
+            self._there(name).delete()
+
+    def _change(
+        self, old: aiplatform.PipelineJobSchedule, job: aiplatform.PipelineJob, timing: dict[str, Any]
+    ) -> Scheduled:
+        """The old schedule, its timing and its job replaced."""
+        wanted = {
+            "runtime_config": job.runtime_config,
+            "pipeline_spec": job.pipeline_spec,
+            "labels": {LABEL: old.gca_resource.display_name},
+            "service_account": self._cluster.service_account,
+        }
+        # A start that is not asked for stays what it was: there is no schedule without one.
+        given = {field: value for field, value in timing.items() if value is not None or field == "end_time"}
+        resource = Schedule(
+            name=old.gca_resource.name,
+            create_pipeline_job_request={
+                "parent": old.gca_resource.name.partition("/schedules/")[0],
+                "pipeline_job": wanted,
+            },
+            **given,
+        )
+        mask = FieldMask(paths=[*given, "create_pipeline_job_request"])
+        return as_scheduled(old.api_client.update_schedule(schedule=resource, update_mask=mask))
+
+    def _named(self, name: str) -> list[Any]:
+        found = aiplatform.PipelineJobSchedule.list(filter=f'display_name="{name}"', **self._runs.place)
+        return [each for each in found if each.display_name == name]
+
+    def _there(self, name: str) -> Any:
+        if found := self._named(name):
+            return found[0]
+        raise EfficientDetError(f"{name}: has no schedule in {self._runs.place['project']}; set one first")
+
+
+def as_scheduled(schedule: Schedule) -> Scheduled:
+    """Of the client's Schedule."""
+    state = STATES.get(schedule.state.name, "ACTIVE")
+    following = schedule.next_run_time.isoformat() if schedule.next_run_time else ""
+    return Scheduled(schedule.name.rpartition("/")[2], schedule.display_name, state, schedule.cron, following)
