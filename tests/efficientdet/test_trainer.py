@@ -48,7 +48,8 @@ def batched(anchors, boxes) -> Targets:
 def test_three_steps_equal_the_reference(golden, close, name: str):
     """golden/train_d0.npz and train_d0_freeze.npz: inference losses, then three updates on one batch.
 
-    From the second step on, float32 noise grows: at the coarsest level a statistic is of two values.
+    From the second step on, float32 noise grows twentyfold a step: at the coarsest level a statistic is of two values.
+    The bounds are twice what was seen on the processor where it grows most, one without AVX-512.
     """
     trainer, images, targets, arrays = golden_run(golden, name)
     np.testing.assert_array_equal(targets.num_positives, arrays["num_positives"])
@@ -56,7 +57,7 @@ def test_three_steps_equal_the_reference(golden, close, name: str):
     for theirs, ours in LOSSES.items():
         close(losses[ours], arrays[f"test_step/{theirs}"], f"inference {theirs}")
     statistics = None
-    for step, tolerance in enumerate((1e-5, 1e-4, 3e-3)):
+    for step, tolerance in enumerate((1e-5, 5e-4, 1e-2)):
         assert float(trainer.optimizer.learning_rate) == pytest.approx(float(arrays[f"step{step}/learning_rate"]))
         losses = trainer.step(images, targets)
         for theirs, ours in LOSSES.items():
@@ -75,7 +76,7 @@ def test_three_steps_equal_the_reference(golden, close, name: str):
             close(ours[variable], expected, key, 1e-4 if part == "bn_after_1fwd" else 1e-3)
     assert compared > 20
     for variable, (_, norm) in golden.made(name)["all_var_sum_l2_after3"].items():
-        assert np.linalg.norm(after[variable].astype(np.float64)) == pytest.approx(norm, rel=1e-3), variable
+        assert np.linalg.norm(after[variable].astype(np.float64)) == pytest.approx(norm, rel=2e-3), variable
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def exact(batch) -> dict[str, tf.Tensor]:
     return Trainer(TINY, 3, 10).step(*batch)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.03), ("float16", 0.02)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.06), ("float16", 0.02)])
 def test_sixteen_bits_learn_nearly_the_same(batch, exact: dict[str, tf.Tensor], precision: str, tolerance: float):
     trainer = Trainer(TINY.override(f"training.precision={precision}"), 3, 10)
     losses = trainer.step(*batch)
