@@ -14,7 +14,7 @@ from efficientdet.settings import Settings
 
 # Each field's least and greatest number; Sunday is 0, as both engines want it.
 _FIELDS = {"minute": (0, 59), "hour": (0, 23), "day of the month": (1, 31), "month": (1, 12), "day of the week": (0, 6)}
-_PART = re.compile(r"(?P<range>\*|(?P<first>\d+)(-(?P<last>\d+))?)(/(?P<step>\d+))?")
+_PART = re.compile(r"(?P<range>\*|(?P<first>[0-9]+)(-(?P<last>[0-9]+))?)(/(?P<step>[0-9]+))?")
 
 
 def _cron(text: str) -> str:

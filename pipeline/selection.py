@@ -43,6 +43,12 @@ class Selection:
         chosen = set(self.only)
         if self.first:
             chosen |= _reached({self.first}, by_id, "downstream_nodes")
+        between = _reached(chosen, by_id, "downstream_nodes") & _reached(chosen, by_id, "upstream_nodes") - chosen
+        if between:
+            raise ConfigError(
+                f"{self}: {', '.join(sorted(between))} would run too, lying between; name these as well, or run one "
+                "node after the other"
+            )
         needed = _reached(chosen, by_id, "upstream_nodes") - chosen
         base = next((run for run in history if run.has_done(needed)), None)
         if needed and base is None:

@@ -17,6 +17,9 @@ from schemas.registry_entry import FILE_NAME, FileSum
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PUBLISHING = "efficientdet_publishing"
+"""Tag of a run that holds, or was to hold, the files of a version: the name it is published under."""
+
 _CHUNK = 1 << 20
 
 
@@ -25,7 +28,8 @@ def store(client: MlflowClient, parcel: Parcel) -> str:
     from mlflow.entities import Metric
 
     entry = parcel.entry
-    run_id = again(client.create_run, again(client.get_experiment_by_name, EXPERIMENT).experiment_id).info.run_id
+    experiment = again(client.get_experiment_by_name, EXPERIMENT).experiment_id
+    run_id = again(client.create_run, experiment, tags={PUBLISHING: entry.name}).info.run_id
     with tempfile.TemporaryDirectory() as aside:
         written = Path(aside) / FILE_NAME
         written.write_text(entry.to_json(), encoding="utf-8")
@@ -94,9 +98,10 @@ def delete_files(client: MlflowClient, run_id: str) -> None:
 
 
 def runs_before(client: MlflowClient, moment: datetime) -> list[str]:
-    """Ids of our runs that began before a moment."""
+    """Ids of the runs of publishings that began before a moment; others' runs in the experiment are none of ours."""
     experiment = again(client.get_experiment_by_name, EXPERIMENT)
-    condition, token, found = f"attributes.start_time < {int(moment.timestamp() * 1000)}", None, list[str]()
+    condition = f"attributes.start_time < {int(moment.timestamp() * 1000)} AND tags.{PUBLISHING} LIKE '%'"
+    token, found = None, list[str]()
     while experiment is not None:
         page = again(client.search_runs, [experiment.experiment_id], condition, page_token=token)
         found += [run.info.run_id for run in page]

@@ -34,7 +34,7 @@ class VertexRegistry:
 
     def __init__(self, uri: str) -> None:
         self.uri, self._place = uri, Place.parse(uri)
-        self._files = VertexFiles(self._place.project, self._place.bucket)
+        self._files = VertexFiles(self._place.project, self._place.location, self._place.bucket)
 
     def register(
         self,

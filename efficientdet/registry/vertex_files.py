@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from datetime import datetime
 from functools import cached_property
@@ -16,16 +17,19 @@ from schemas.registry_entry import FILE_NAME, FileSum, RegistryEntry
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
-_ROOT = "efficientdet"
 _NOTES = "notes"
+_SUM = re.compile("[0-9a-f]{64}")
 
 
 class VertexFiles:
-    """`gs://BUCKET/efficientdet/NAME/SUM/…`, and the notes of a name in `…/NAME/notes/`."""
+    """`gs://BUCKET/efficientdet-registry/PROJECT/LOCATION/NAME/SUM/…`, and the notes of a name in `…/NAME/notes/`.
 
-    def __init__(self, project: str, bucket: str) -> None:
+    Registries of several places, and what else is in the bucket, keep out of each other's way.
+    """
+
+    def __init__(self, project: str, location: str, bucket: str) -> None:
         self.bucket_name = bucket
-        self._project = project
+        self._project, self._root = project, f"efficientdet-registry/{project}/{location}"
 
     def store(self, parcel: Parcel) -> str:
         """The folder with all files of the parcel, each read back and found equal; the entry is stored last."""
@@ -73,27 +77,28 @@ class VertexFiles:
             blob.delete()
 
     def folders(self, before: datetime) -> set[str]:
-        """Addresses of the folders in which nothing was stored since a moment."""
+        """Addresses of the versions' folders in which nothing was stored since a moment."""
         newest: dict[str, datetime] = {}
-        for blob in self._bucket.list_blobs(prefix=f"{_ROOT}/"):
-            folder = "/".join(blob.name.split("/")[:3])
+        for blob in self._bucket.list_blobs(prefix=f"{self._root}/"):
+            name, entry, *_ = blob.name.removeprefix(f"{self._root}/").split("/")
+            folder = self.folder(name, entry)
             newest[folder] = max(newest.get(folder, blob.time_created), blob.time_created)
-        return {self.address(each) for each, at in newest.items() if at < before and not each.endswith(f"/{_NOTES}")}
+        old = (each for each, at in newest.items() if at < before)
+        return {self.address(each) for each in old if _SUM.fullmatch(each.rpartition("/")[2])}
 
     def notes(self, name: str) -> dict[str, str]:
         """As Registry.notes."""
-        prefix = f"{_ROOT}/{name}/{_NOTES}/"
+        prefix = f"{self._root}/{name}/{_NOTES}/"
         blobs = self._bucket.list_blobs(prefix=prefix)
         return {blob.name.removeprefix(prefix): blob.download_as_bytes().decode() for blob in blobs}
 
     def note(self, name: str, key: str, value: str) -> None:
         """As Registry.note."""
-        self._bucket.blob(f"{_ROOT}/{name}/{_NOTES}/{key}").upload_from_string(value)
+        self._bucket.blob(f"{self._root}/{name}/{_NOTES}/{key}").upload_from_string(value)
 
-    @staticmethod
-    def folder(name: str, entry: str) -> str:
+    def folder(self, name: str, entry: str) -> str:
         """Of the version whose entry has this sum."""
-        return f"{_ROOT}/{name}/{entry}"
+        return f"{self._root}/{name}/{entry}"
 
     def address(self, folder: str) -> str:
         """As Vertex writes it."""

@@ -46,11 +46,12 @@ def test_a_second_run_may_wait_for_the_first(tmp_path, caplog):
     def first() -> None:
         with local_runner.only_run(tmp_path):
             held.set()
-            while "waiting for its end" not in caplog.text:
+            deadline = time.monotonic() + 60
+            while "waiting for its end" not in caplog.text and time.monotonic() < deadline:
                 time.sleep(0.01)
             ended.append(time.monotonic())
 
-    holder = threading.Thread(target=first)
+    holder = threading.Thread(target=first, daemon=True)
     holder.start()
     held.wait()
     with local_runner.only_run(tmp_path, wait=True):

@@ -40,6 +40,11 @@ def test_only_means_these_alone(nodes):
     assert options.from_nodes == options.to_nodes == ["Exporter", "Trainer"]
 
 
+def test_what_lies_between_is_not_run_unasked(nodes):
+    with pytest.raises(ConfigError, match=r"--only StatisticsGen --only Exporter: ExampleValidator, Trainer would run"):
+        Selection(only=("StatisticsGen", "Exporter")).options(nodes, [run(1, nodes)])
+
+
 def test_the_base_is_the_newest_run_with_all_that_is_needed(nodes):
     trainer = [node.id for node in nodes].index("Trainer") + 1
     history = [run(3, nodes, trainer, "FAILED"), run(2, nodes, trainer), run(1, nodes)]

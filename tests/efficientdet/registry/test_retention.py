@@ -13,6 +13,7 @@ from efficientdet.bundle import TFLITE_FILE
 from efficientdet.errors import RegistryError
 from efficientdet.registry import ModelVersion, Registry, open_registry, retention
 from efficientdet.registry.mlflow_client import EXPERIMENT, Location
+from efficientdet.registry.mlflow_files import PUBLISHING
 from efficientdet.registry.promotion import promote
 from efficientdet.registry.retention import Policy, collect, garbage
 
@@ -57,7 +58,7 @@ def test_a_policy_says_something() -> None:
 
 @pytest.fixture
 def five(tmp_path: Path, write_bundle: WriteBundle) -> Registry:
-    """`digits` 1 to 5: 2 was champion before 3, 4 is a candidate; and a publishing that died."""
+    """`digits` 1 to 5: 2 was champion before 3, 4 is a candidate; a dead publishing, and somebody else's run."""
     registry = open_registry(tmp_path / "registry")
     for number in range(1, 6):
         registry.register(write_bundle(str(number)), "digits")
@@ -65,8 +66,10 @@ def five(tmp_path: Path, write_bundle: WriteBundle) -> Registry:
     promote(registry, "digits", "3", "ann", "second")
     registry.set_alias("digits", "candidate", "4")
     client = Location.parse(registry.uri).client
-    run = client.create_run(client.get_experiment_by_name(EXPERIMENT).experiment_id).info.run_id
-    client.log_artifact(run, str(write_bundle("half") / TFLITE_FILE))
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    for text, tags in (("half", {PUBLISHING: "digits"}), ("else", {})):
+        run = client.create_run(experiment, tags=tags).info.run_id
+        client.log_artifact(run, str(write_bundle(text) / TFLITE_FILE))
     return registry
 
 
@@ -82,10 +85,10 @@ def test_files_go_with_their_versions_and_those_in_use_stay(five: Registry, monk
     monkeypatch.setattr(retention, "UNFINISHED_AFTER", timedelta(0))
     found = garbage(five, Policy(keep=0))
     assert len(found.unfinished) == 1
-    assert stored(five) == ["1111", "2222", "3333", "4444", "5555", "half"]
+    assert stored(five) == ["1111", "2222", "3333", "4444", "5555", "else", "half"]
     assert collect(five, found) == []
     assert [v.version for v in five.versions()] == ["4", "3", "2"]
-    assert stored(five) == ["2222", "3333", "4444"]
+    assert stored(five) == ["2222", "3333", "4444", "else"]
     assert garbage(five, Policy(keep=0)).unfinished == []
 
 
