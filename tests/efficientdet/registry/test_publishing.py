@@ -79,7 +79,7 @@ def test_killed_at_any_moment(tmp_path: Path, write_bundle: WriteBundle) -> None
             os.kill(child, signal.SIGKILL)
         killed += exit_code(child) == -signal.SIGKILL
         assert assert_whole(registry, tmp_path)[-2:] == ["2", "1"]
-    assert killed > kills // 2
+    assert killed >= 3, "publishing took so much less time than before that kills came too late to tell anything"
     assert registry.register(bundle, "digits").version == registry.versions("digits")[0].version
     assert len(assert_whole(registry, tmp_path)) == 3
 
