@@ -49,10 +49,11 @@ def run(config: PipelineConfig, selection: Selection = ALL, wait: bool = False) 
         baseline = resolve_baseline(config, training_inputs(config, data))
         pipeline = create_pipeline(config, str(artifacts), data, baseline, lost_pushes(config))
         pipeline.metadata_connection_config = sqlite_metadata_connection_config(str(metadata_path(config)))
+        options = None
         if selection:
             pipeline.enable_cache = False  # what is not selected is taken over from an earlier run, not from the cache
-            pipeline.run_options = selection.options(pipeline.components, history(config))
-        LocalDagRunner().run(pipeline)
+            options = selection.options(pipeline.components, history(config))
+        LocalDagRunner().run(pipeline, options)
 
 
 def metadata_path(config: PipelineConfig) -> Path:

@@ -91,20 +91,6 @@ def test_unchanged_everything_is_cached(first, coco_job, efficientdet):
     assert len(listed) == 1
 
 
-def test_one_node_alone_runs_again(first, coco_job):
-    """On the results of the newest run that has them all, although the cache has its own too."""
-    code, summary = coco_job.run(words=("--only", "Exporter"))
-    assert (code, summary["outcome"], summary["model"]) == (0, "COMPLETE", None), summary["reasons"]
-    assert coco_job.worked(summary) == {"Exporter"}
-    assert coco_job.cached(summary) >= {"CocoExampleGen", "Trainer"}
-    [run] = coco_job.runs("last")
-    assert (run["name"], run["nodes"]) == (summary["run"], summary["nodes"])
-    assert len(coco_job.runs()) > 2
-    logs = Path(coco_job.config["root"]) / "logs"
-    last = max(path for path in logs.iterdir() if path.is_dir())
-    assert [path.name for path in last.iterdir()] == ["Exporter.log"]
-
-
 def test_another_bound_judges_again_and_no_more(first, coco_job, efficientdet):
     code, summary = coco_job.run("blessing.min_int8_ap=0.99")
     assert (code, summary["outcome"]) == (3, "NOT_BLESSED")
@@ -142,3 +128,17 @@ def test_another_annotation_runs_the_data_steps_again(first, coco_job):
     assert coco_job.cached(summary) == set()
     assert "instances_train.json" in summary["reasons"][0]
     assert f"annotation {annotations['annotations'][0]['id']}" in summary["reasons"][0]
+
+
+def test_one_node_alone_runs_again(first, coco_job):
+    """On the results of the newest run that has them all, although the cache has its own too."""
+    code, summary = coco_job.run(words=("--only", "Exporter"))
+    assert (code, summary["outcome"], summary["model"]) == (0, "COMPLETE", None), summary["reasons"]
+    assert coco_job.worked(summary) == {"Exporter"}
+    assert coco_job.cached(summary) >= {"CocoExampleGen", "Trainer"}
+    [run] = coco_job.runs("last")
+    assert (run["name"], run["nodes"]) == (summary["run"], summary["nodes"])
+    assert len(coco_job.runs()) > 2
+    logs = Path(coco_job.config["root"]) / "logs"
+    last = max(path for path in logs.iterdir() if path.is_dir())
+    assert [path.name for path in last.iterdir()] == ["Exporter.log"]
