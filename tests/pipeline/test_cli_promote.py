@@ -48,6 +48,14 @@ def test_a_candidate_becomes_champion_is_followed_and_comes_back(registry: str) 
     ]
 
 
+def test_a_champion_whose_alias_was_taken_away_is_one_again(registry: str) -> None:
+    run(registry, "promote", "digits@1", "--reason", "tried it")
+    open_registry(registry).drop_alias("digits", "champion")
+    again = run(registry, "promote", "digits@1", "--reason", "a slip in the page")
+    assert again.output == f"digits@1 is the champion; recorded for {person()}: a slip in the page\n"
+    assert open_registry(registry).get("digits").version == "1"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -81,6 +81,27 @@ def test_a_champion_set_by_hand_is_found_and_becomes_previous(three: Registry) -
     assert aliases(three) == {"champion": "2", "previous": "1"}
 
 
+def test_a_champion_whose_alias_was_taken_away_is_promoted_again(three: Registry) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    promote(three, "digits", "2", "ann", "second")
+    three.drop_alias("digits", "champion")
+    again = promote(three, "digits", "2", "bob", "it was taken away")
+    assert again is not None
+    assert (again.version, again.before, again.by) == ("2", None, "bob")
+    assert aliases(three) == {"champion": "2", "previous": "1"}
+    three.drop_alias("digits", "champion")
+    promote(three, "digits", "3", "cid", "better")
+    assert aliases(three) == {"champion": "3", "previous": "2"}
+
+
+def test_a_rollback_goes_by_the_log_when_previous_was_taken_away(three: Registry) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    promote(three, "digits", "2", "ann", "second")
+    three.drop_alias("digits", "previous")
+    assert rollback(three, "digits", "bob", "misses sevens").version == "1"
+    assert aliases(three) == {"champion": "1", "previous": "2"}
+
+
 @pytest.mark.parametrize(
     ("act", "said"),
     [
