@@ -34,7 +34,7 @@ from efficientdet.model_card import Facts as CardFacts
 from efficientdet.model_card import model_card
 from efficientdet.person import person
 from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry, rival_of
-from efficientdet.registry.promotion import promote
+from efficientdet.registry.promotion import promote, replacement
 from efficientdet.report.page import FILE_NAME as REPORT_FILE
 
 PUSHED_FILE = "pushed.json"
@@ -47,7 +47,8 @@ class Executor(base_executor.BaseExecutor):
     """Registers the bundle and moves the alias, or says why not.
 
     A process killed anywhere here leaves no version or a complete one; run again, the registry finds the
-    complete one by its content and only the alias is still to be moved.
+    complete one by its content and only the alias is still to be moved. A version that was champion and was replaced
+    since stays what it is: who rolled back is not overruled by a run that is repeated.
     """
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
@@ -115,6 +116,9 @@ def push(
             documents=[path for path in beside if path.is_file()],
         )
     if alias == CHAMPION:
+        if replaced := replacement(registry, version.name, version.version):
+            again = f"`efficientdet-pipeline promote {version} --reason TEXT` brings it back"
+            return {"pushed": False, "reason": f"{version} was the {CHAMPION} until {replaced}; {again}"}
         promote(registry, version.name, version.version, by=person(), reason=str(judgement.override or "blessed"))
     elif CHAMPION not in version.aliases:
         registry.set_alias(version.name, alias, version.version)

@@ -25,7 +25,7 @@ from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
 from efficientdet.pulled_model import pull
 from efficientdet.registry import open_registry
-from efficientdet.registry.promotion import promote, promotions
+from efficientdet.registry.promotion import promote, promotions, rollback
 
 LABELS = LabelMap.from_names(["cat", "dog"])
 PROFILES = {"train": Profile(classes=Counter(cat=3, dog=1)), "eval": Profile(classes=Counter(dog=2))}
@@ -249,9 +249,29 @@ def test_what_does_not_run_is_not_registered(push: Push, tmp_path: Path, blessed
 
 def test_pushing_again_makes_no_second_version(push: Push, tmp_path: Path) -> None:
     registry = open_registry(tmp_path / "registry")
-    assert [pushed_json(push(content=text))["version"] for text in ("a", "b", "a", "b")] == ["1", "2", "1", "2"]
+    assert [pushed_json(push(content=text))["version"] for text in ("a", "a", "b", "b")] == ["1", "1", "2", "2"]
     held = [(version.version, version.aliases) for version in registry.versions()]
     assert held == [("2", ("champion",)), ("1", ("previous",))]
+
+
+def test_a_rollback_is_not_undone_by_the_same_push(push: Push, tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "registry")
+    push(content="a")
+    push(content="b")
+    back = rollback(registry, "pets", "ann@desk", "misses bicycles")
+    again = pushed_json(push(content="b"))
+    assert again == {
+        "pushed": False,
+        "reason": (
+            f"pets@2 was the champion until ann@desk rolled back to 1 at {back.at.isoformat(timespec='seconds')}: "
+            "misses bicycles; `efficientdet-pipeline promote pets@2 --reason TEXT` brings it back"
+        ),
+    }
+    assert registry.get("pets").version == "1"
+    registry.set_alias("pets", "champion", "2")
+    assert "until somebody set the alias on 2 at" in pushed_json(push(content="a"))["reason"]
+    assert registry.get("pets").version == "2"
+    assert pushed_json(push(content="b"))["pushed"], "it is the champion again"
 
 
 def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_path: Path) -> None:
