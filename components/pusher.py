@@ -85,6 +85,7 @@ def push(
         "architecture": Config.load(uris["model"] / config_file.FILE_NAME).model.name,
         "label_map": label_map.hash,
         "blessing": judgement.outcome,
+        "baseline": judgement.baseline,
         "champion": judgement.champion,
         "split": judgement.split,
         split_identity.TAG: judgement.split_identity,
@@ -101,7 +102,7 @@ def push(
     registry = open_registry(settings["uri"])
     alias = settings.get("alias", CHAMPION)
     rival = registry.champion(settings["name"], rival_of(alias))
-    if rival and overtaken(rival, tags):
+    if rival and overtaken(rival, judgement, tags):
         reason = f"{rival} became {rival_of(alias)} while this model was judged against another; run again"
         reason += " to compare with it"
         return {"pushed": False, "reason": reason}
@@ -156,12 +157,9 @@ def as_run(exec_properties: Mapping[str, Any]) -> dict[str, str]:
     return tags
 
 
-def overtaken(champion: ModelVersion, tags: Mapping[str, str]) -> bool:
-    """Whether the champion is another than the run's `baseline`, and not this very run's model already pushed."""
-    baseline = tags.get("baseline")
-    if baseline is None or baseline.startswith("@"):
-        return False
-    return champion.version != baseline and champion.tags.get("inputs") != tags.get("inputs")
+def overtaken(champion: ModelVersion, judgement: Blessing, tags: Mapping[str, str]) -> bool:
+    """Whether the champion is another than when the model was judged, and not this very run's model already pushed."""
+    return champion.version != judgement.baseline and champion.tags.get("inputs") != tags.get("inputs")
 
 
 def _check_sign(record: Path, sign: str, blessed: bool) -> None:

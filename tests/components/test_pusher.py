@@ -47,11 +47,12 @@ def push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push:
         overridden: str = "",
         runs: bool = True,
         alias: str = "champion",
+        baseline: str = "",
         **tags: str,
     ) -> Artifact:
         inputs = {
             "model": [write_model(tmp_path / "model", content)],
-            "blessing": [write_blessing(tmp_path / "blessing", blessed, overridden)],
+            "blessing": [write_blessing(tmp_path / "blessing", blessed, overridden, baseline)],
             "infra_blessing": [write_infra_blessing(tmp_path / "infra_blessing", runs)],
             "evaluation": [write_evaluation(tmp_path / "evaluation")],
             "examples": [write_examples(tmp_path / "examples", labels)],
@@ -92,12 +93,12 @@ def write_model(folder: Path, content: str) -> Artifact:
     return model
 
 
-def write_blessing(folder: Path, blessed: bool, overridden: str) -> Artifact:
+def write_blessing(folder: Path, blessed: bool, overridden: str, baseline: str) -> Artifact:
     blessing = artifact(standard_artifacts.ModelBlessing, folder)
     rule = Rule(
         "floors.float/AP", 0.6, 0.5 if blessed else 0.7, "PASSED" if blessed else "FAILED", "float AP 0.6, floor"
     )
-    record = Blessing((rule,), "eval", 12, 12, METRICS, champion="", split_identity="5ee")
+    record = Blessing((rule,), "eval", 12, 12, METRICS, baseline=baseline, split_identity="5ee")
     if overridden:
         record = record.overrule("ann@desk", datetime(2024, 5, 4, 12, tzinfo=UTC), overridden)
     record.write(folder)
@@ -158,6 +159,7 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
         "architecture": "efficientdet-lite0",
         "label_map": LABELS.hash,
         "blessing": "BLESSED",
+        "baseline": "",
         "champion": "",
         "split": "eval",
         "split_identity": "5ee",
@@ -281,6 +283,7 @@ def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_
     assert late["reason"].startswith("pets@1 became champion while this model was judged against another")
     assert len(open_registry(tmp_path / "registry").versions("pets")) == 1
     assert pushed_json(push(content="better", inputs="b", baseline="1"))["version"] == "2"
+    assert open_registry(tmp_path / "registry").get("pets").tags["baseline"] == "1"
     assert pushed_json(push(content="better", inputs="b", baseline=""))["pushed"], "its own model is no rival"
 
 
