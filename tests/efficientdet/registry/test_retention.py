@@ -85,8 +85,10 @@ def test_files_go_with_their_versions_and_those_in_use_stay(five: Registry, monk
     monkeypatch.setattr(retention, "UNFINISHED_AFTER", timedelta(0))
     found = garbage(five, Policy(keep=0))
     assert len(found.unfinished) == 1
+    assert garbage(five, Policy(keep=0), "digits").unfinished == found.unfinished
+    assert garbage(five, Policy(keep=0), "faces").unfinished == [], "what died was of another name"
     assert stored(five) == ["1111", "2222", "3333", "4444", "5555", "else", "half"]
-    assert collect(five, found) == []
+    assert collect(five, found) == (found, {})
     assert [v.version for v in five.versions()] == ["4", "3", "2"]
     assert stored(five) == ["2222", "3333", "4444", "else"]
     assert garbage(five, Policy(keep=0)).unfinished == []
@@ -95,7 +97,9 @@ def test_files_go_with_their_versions_and_those_in_use_stay(five: Registry, monk
 def test_what_was_promoted_meanwhile_stays(five: Registry) -> None:
     found = garbage(five, Policy(keep=0))
     promote(five, "digits", "5", "ann", "third")
-    assert [version.version for version in collect(five, found)] == ["5"]
+    gone, stayed = collect(five, found)
+    assert [version.version for version in gone.versions] == ["1"]
+    assert stayed == {"digits@5": "it is champion since"}
     assert {v.version: v.aliases for v in five.versions()} == {
         "5": ("champion",),
         "4": ("candidate",),
