@@ -6,7 +6,7 @@ says; whoever promotes next finishes that first, when the process before was kil
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Literal
 from uuid import uuid4
@@ -17,6 +17,8 @@ from efficientdet.errors import RegistryError, printable
 from efficientdet.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry
 
 _LOG, _SETTLED = "promotion.", "promotions_settled"
+SLOWEST = timedelta(minutes=1)
+"""How late a process may move the aliases to its own entry, though there is a newer one; later a person did."""
 _LONGEST_REASON = 1000
 
 
@@ -136,8 +138,10 @@ def _caught_up(registry: Registry, name: str) -> tuple[list[Promotion], str | No
         before = log[-1].version if log else None
         if champion in (None, before):
             return log, champion
+        if champion in {promotion.version for promotion in log if datetime.now(UTC) - promotion.at < SLOWEST}:
+            _point_aliases(registry, name, log)
         # or else another process has just promoted it
-        if promotions(registry, name) == log:
+        elif promotions(registry, name) == log:
             assert champion is not None
             _record(registry, name, log, before, "found", champion, "unknown", "the alias was set without promotion")
 
@@ -153,10 +157,14 @@ def _settle(registry: Registry, name: str) -> list[Promotion]:
         notes = registry.notes(name)
         entries = _log(registry, name, notes)
         log = [promotion for _, promotion in entries]
-        if not entries or notes.get(_SETTLED) == entries[-1][0]:
+        if not entries:
+            return log
+        # of two that were made at once the later may stand before the other, and change `previous` alone
+        mark = f"{len(entries)} up to {entries[-1][0]}"
+        if notes.get(_SETTLED) == mark:
             return log
         _point_aliases(registry, name, log)
-        registry.note(name, _SETTLED, entries[-1][0])
+        registry.note(name, _SETTLED, mark)
 
 
 def _point_aliases(registry: Registry, name: str, log: list[Promotion]) -> None:

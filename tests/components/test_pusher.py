@@ -24,7 +24,7 @@ from efficientdet.errors import DataError, ModelError
 from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
 from efficientdet.pulled_model import pull
-from efficientdet.registry import open_registry
+from efficientdet.registry import Registry, open_registry
 from efficientdet.registry.promotion import promote, promotions, rollback
 
 LABELS = LabelMap.from_names(["cat", "dog"])
@@ -35,9 +35,10 @@ Push = Callable[..., Artifact]
 
 
 @pytest.fixture
-def push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push:
+def push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_registry: Callable[[Path], Registry]) -> Push:
     """Runs the executor on artifacts as the Exporter, Evaluator and example generation leave them."""
     monkeypatch.setenv("EFFICIENTDET_COMMIT", "c0ffee")
+    new_registry(tmp_path / "registry")
 
     def run(
         blessed: bool = True,
@@ -210,7 +211,7 @@ def test_what_is_not_blessed_is_not_registered(push: Push, tmp_path: Path) -> No
     pushed = push(blessed=False)
     assert pushed_json(pushed) == {"pushed": False, "reason": "float AP 0.6, floor"}
     assert pushed.get_int_custom_property("pushed") == 0
-    assert not (tmp_path / "registry").exists()
+    assert open_registry(tmp_path / "registry").versions() == []
 
 
 def test_what_a_person_blessed_is_registered_with_the_verdict_and_the_reason(push: Push, tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_an_infra_blessing_that_contradicts_itself_is_not_pushed(push: Push, tmp
     sign.mkdir() if runs else sign.touch()
     with pytest.raises(DataError, match=r"infra_blessing\.json: does not say what the INFRA_BLESSED file beside it"):
         push(runs=runs)
-    assert not (tmp_path / "registry").exists()
+    assert open_registry(tmp_path / "registry").versions() == []
 
 
 @pytest.mark.parametrize("blessed", [True, False])
@@ -246,7 +247,7 @@ def test_what_does_not_run_is_not_registered(push: Push, tmp_path: Path, blessed
     crashed = "int8: crashed with SIGSEGV (Segmentation fault)"
     reason = crashed if blessed else f"float AP 0.6, floor; {crashed}"
     assert pushed_json(push(blessed=blessed, runs=False)) == {"pushed": False, "reason": reason}
-    assert not (tmp_path / "registry").exists()
+    assert open_registry(tmp_path / "registry").versions() == []
 
 
 def test_pushing_again_makes_no_second_version(push: Push, tmp_path: Path) -> None:
@@ -270,10 +271,11 @@ def test_a_rollback_is_not_undone_by_the_same_push(push: Push, tmp_path: Path) -
         ),
     }
     assert registry.get("pets").version == "1"
-    registry.set_alias("pets", "champion", "2")
-    assert "until somebody set the alias on 2 at" in pushed_json(push(content="a"))["reason"]
-    assert registry.get("pets").version == "2"
-    assert pushed_json(push(content="b"))["pushed"], "it is the champion again"
+    push(content="c", alias="candidate")
+    registry.set_alias("pets", "champion", "3")
+    assert "until somebody set the alias on 3 at" in pushed_json(push(content="a"))["reason"]
+    assert registry.get("pets").version == "3"
+    assert pushed_json(push(content="c"))["pushed"], "it is the champion"
 
 
 def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_path: Path) -> None:
@@ -330,7 +332,7 @@ def test_killed_and_run_again_it_finishes(push: Push, tmp_path: Path) -> None:
 def test_a_model_of_other_classes_is_refused(push: Push, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="its label map is not that of"):
         push(labels=LabelMap.from_names(["dog", "cat"]))
-    assert not (tmp_path / "registry").exists()
+    assert open_registry(tmp_path / "registry").versions() == []
 
 
 def test_the_node_declares_what_the_executor_reads() -> None:
