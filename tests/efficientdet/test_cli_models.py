@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from efficientdet.cli import cli
 from efficientdet.errors import NotRegisteredError, RegistryError
-from efficientdet.registry import Registry, open_registry, retention
+from efficientdet.registry import Registry, retention
 from efficientdet.registry.mlflow_client import EXPERIMENT, Location
 from efficientdet.registry.mlflow_files import PUBLISHING
 from efficientdet.registry.promotion import promote
@@ -21,9 +21,11 @@ WriteBundle = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle) -> Registry:
+def team(
+    tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle, new_registry: Callable[[Path], Registry]
+) -> Registry:
     """`digits` 1 to 3, where 1 was champion before 2; and `faces` 1, never promoted."""
-    registry = open_registry(tmp_path_factory.mktemp("team"))
+    registry = new_registry(tmp_path_factory.mktemp("team") / "registry")
     for content in ("one", "two", "three"):
         registry.register(write_bundle(content), "digits")
     registry.register(write_bundle("face"), "faces")

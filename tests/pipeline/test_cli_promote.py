@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner, Result
 
 from efficientdet.bundle import write_manifest
 from efficientdet.person import person
-from efficientdet.registry import open_registry
+from efficientdet.registry import Registry, open_registry
 from efficientdet.registry.promotion import promotions
 from pipeline.cli import main
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
+def registry(tmp_path_factory: pytest.TempPathFactory, new_registry: Callable[[Path], Registry]) -> str:
     """`digits` with version 1, a candidate, and 2."""
     root = tmp_path_factory.mktemp("team")
-    registry = open_registry(root / "registry")
+    registry = new_registry(root / "registry")
     for text in ("one", "two"):
         (root / text).mkdir()
         (root / text / "model_int8.tflite").write_text(text)
