@@ -74,7 +74,7 @@ class VertexClient:
             raise EfficientDetError(
                 f"{where}: there are no credentials ({error}); log in with `gcloud auth application-default login`"
             ) from error
-        except GoogleAPIError as error:
+        except (GoogleAPIError, ValueError, RuntimeError) as error:  # the last two are raised by the client itself
             raise EfficientDetError(f"{where}: Vertex AI refuses: {' '.join(str(error).split())[:500]}") from error
 
 
