@@ -1,4 +1,4 @@
-"""`efficientdet-pipeline compile | submit | status`: the pipeline on Kubeflow or Vertex AI."""
+"""`efficientdet-pipeline compile | submit | status`: the pipeline on Kubeflow or Vertex AI; `status` here too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -14,7 +14,7 @@ from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_option, engine_option, fail, load, set_option
 
 if TYPE_CHECKING:
-    from pipeline.cluster_run import ClusterRun
+    from pipeline.cluster_run import ClusterRun, RunReader
     from pipeline.compiled_spec import Engine
     from pipeline.config import PipelineConfig
 
@@ -79,21 +79,32 @@ def submit(
 @click.command()
 @config_option
 @set_option
-@engine_option
-@click.option("--run", "run_id", metavar="ID", help="One run, with its nodes.  [the newest of this pipeline]")
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "kubeflow", "vertex"]),
+    help="What runs it; local is this machine.",
+)
+@click.option("--run", "run_id", metavar="ID", help="One run, with its nodes; `last` for the newest.")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 100), help="How many runs to list.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def status(
-    path: str, overrides: tuple[str, ...], engine: Engine, run_id: str | None, limit: int, as_json: bool
+    path: str,
+    overrides: tuple[str, ...],
+    engine: Engine | Literal["local"],
+    run_id: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
-    """Show runs. With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage."""
+    """Show runs: where they are, and how they ended.
+
+    With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage.
+    """
     _quiet()
     config = load(path, overrides)
-    from pipeline.cluster_run import open_client
-
     try:
-        client = open_client(config, engine)
-        runs = [client.run(run_id)] if run_id else client.runs(config.name, limit)
+        runs = _asked(config, engine, run_id, limit)
     except EfficientDetError as error:
         fail(error)
     if as_json:
@@ -102,6 +113,27 @@ def status(
         _show(runs, with_nodes=run_id is not None)
     if run_id:
         sys.exit(EXIT_CODES.get(runs[0].state, EXIT_FAILED))
+
+
+def _asked(
+    config: PipelineConfig, engine: Engine | Literal["local"], run_id: str | None, limit: int
+) -> list[ClusterRun]:
+    """One run or the newest ones."""
+    if engine == "local":
+        from pipeline.local_client import LocalClient
+
+        client: RunReader = LocalClient(config)
+    else:
+        from pipeline.cluster_run import open_client
+
+        client = open_client(config, engine)
+    if run_id == "last":
+        runs = client.runs(config.name, 1)
+        if not runs:
+            raise ConfigError(f"last: there is no run of {config.name} yet")
+        # A list may be without the nodes.
+        return runs if not runs[0].id else [client.run(runs[0].id)]
+    return [client.run(run_id)] if run_id else client.runs(config.name, limit)
 
 
 def _checked_floors(config: PipelineConfig, floors: str | None) -> str | None:
@@ -123,11 +155,22 @@ def _checked_floors(config: PipelineConfig, floors: str | None) -> str | None:
 
 def _show(runs: list[ClusterRun], with_nodes: bool) -> None:
     for run in runs:
-        click.echo("  ".join(part for part in (run.created, run.state, run.id, run.name, run.error) if part))
+        outcome = run.outcome.lower().replace("_", " ")
+        parts = (run.created, run.state, run.id, run.name, outcome, _where(run), run.error)
+        click.echo("  ".join(part for part in parts if part))
         for node, state in sorted(run.nodes.items()) if with_nodes else ():
             click.echo(f"  {state:<10} {node}")
     if not runs:
         click.echo("no runs", err=True)
+
+
+def _where(run: ClusterRun) -> str:
+    """Who is at which node of a run, and for how long; of one that has ended, where that was."""
+    if run.state == "RUNNING":
+        at = f"at {run.node} for {run.node_seconds:.0f} s" if run.node else ""
+        early = "before its first node" if run.by and not run.nodes else ""
+        return ", ".join(part for part in (run.by, at or early) if part)
+    return f"at {run.node}" if run.node else ""
 
 
 def _note_places(config: PipelineConfig) -> None:

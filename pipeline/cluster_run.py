@@ -1,4 +1,4 @@
-"""A run on a cluster, and what every engine's client does with runs."""
+"""A run on a cluster or on this machine, and what every engine's client does with runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 from efficientdet.errors import ConfigError
 from pipeline.compiled_spec import SUFFIXES, Engine
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow_runner import compile_pipeline
 from pipeline.schedule import Scheduler
 
 # The engines' words, in ours: everything else is on its way.
@@ -25,7 +24,9 @@ ENDED = {
 class ClusterRun(NamedTuple):
     """A run: `id` for the engine, `name` for people, `state` as in SUCCEEDED, `created` in ISO 8601.
 
-    error: the sentence of a run that failed. nodes: node id to its state, where the engine tells.
+    error: the sentence of a run that failed. nodes: node id to its state, where the engine tells. What only this
+    machine tells of its own: by, the process and its host; seconds, so far; node, the one at work or that failed, and
+    its seconds; outcome, as `run` tells it, of a run that succeeded.
     """
 
     id: str
@@ -34,19 +35,28 @@ class ClusterRun(NamedTuple):
     created: str
     error: str = ""
     nodes: dict[str, str] = {}  # noqa: RUF012 never changed
+    by: str = ""
+    seconds: float | None = None
+    node: str = ""
+    node_seconds: float | None = None
+    outcome: str = ""
 
 
-class ClusterClient(Protocol):
-    """What an engine's client gives; EfficientDetError where the engine refuses or cannot be reached."""
-
-    def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
-        """Starts a run of a compiled file. `cache` overrules what is compiled, None does not."""
+class RunReader(Protocol):
+    """What tells of runs; EfficientDetError where it refuses or cannot be reached."""
 
     def run(self, run_id: str) -> ClusterRun:
         """One run."""
 
     def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
         """The newest runs of a pipeline, the newest first."""
+
+
+class ClusterClient(RunReader, Protocol):
+    """What an engine's client gives."""
+
+    def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
+        """Starts a run of a compiled file. `cache` overrules what is compiled, None does not."""
 
 
 def open_client(config: PipelineConfig, engine: Engine) -> ClusterClient:
@@ -75,6 +85,8 @@ def submit(
     config: PipelineConfig, engine: Engine, parameters: dict[str, Any], name: str, cache: bool | None = None
 ) -> ClusterRun:
     """Compiles the pipeline and starts a run of it with these runtime parameters."""
+    from pipeline.kubeflow_runner import compile_pipeline  # TFX takes its time, and only here it is needed
+
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{config.name}{SUFFIXES[engine][0]}"
         compile_pipeline(config, engine, path)

@@ -125,6 +125,8 @@ def test_kubeflow_tells_how_runs_are(config_file: Path, kubeflow: ClusterServer,
     listed = invoke(config_file, "kubeflow", "status", *host, "--json")
     assert [run["name"] for run in json.loads(listed.stdout)] == ["digits two", "digits one"]
     assert invoke(config_file, "kubeflow", "status", *host, "--run", "r0").exit_code == 4
+    newest = invoke(config_file, "kubeflow", "status", *host, "--run", "last")
+    assert (newest.exit_code, "digits two" in newest.stdout) == (4, True)
     cluster.runs[0] |= {"state": "FAILED", "error": {"code": 9, "message": "out of memory"}}
     failed = invoke(config_file, "kubeflow", "status", *host, "--run", "r0")
     assert failed.exit_code == 1
