@@ -6,6 +6,7 @@ import json
 import sys
 import time
 import warnings
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,12 +33,15 @@ def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str)
     _quiet()
     config = load(path, overrides)
     from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.span import newest_span
 
     try:
-        spec = compile_pipeline(config, engine, output)
+        source, span = newest_span(config.source)
+        spec = compile_pipeline(config.model_copy(update={"source": source}), engine, output)
     except EfficientDetError as error:
         fail(error)
-    click.echo(f"{output}: {config.name} for {engine}, parameters {', '.join(spec.parameters)}")
+    of_span = f" of span {span}" if span else ""
+    click.echo(f"{output}: {config.name}{of_span} for {engine}, parameters {', '.join(spec.parameters)}")
     _note_places(config)
 
 
@@ -82,18 +86,21 @@ def submit(
 @engine_option
 @click.option("--run", "run_id", metavar="ID", help="One run, with its nodes.  [the newest of this pipeline]")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 100), help="How many runs to list.")
+@click.option("--turns", is_flag=True, help="List the turns of its schedule, which begin its runs.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def status(
-    path: str, overrides: tuple[str, ...], engine: Engine, run_id: str | None, limit: int, as_json: bool
+    path: str, overrides: tuple[str, ...], engine: Engine, run_id: str | None, limit: int, turns: bool, as_json: bool
 ) -> None:
     """Show runs. With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage."""
     _quiet()
     config = load(path, overrides)
+    from pipeline.cluster import turn_name
     from pipeline.cluster_run import open_client
 
     try:
         client = open_client(config, engine)
-        runs = [client.run(run_id)] if run_id else client.runs(config.name, limit)
+        name = turn_name(config.name) if turns else config.name
+        runs = [client.run(run_id)] if run_id else list(islice(client.runs(name), limit))
     except EfficientDetError as error:
         fail(error)
     if as_json:

@@ -11,12 +11,12 @@ from efficientdet.errors import ConfigError
 from efficientdet.registry import rival_of
 from pipeline import node
 from pipeline.beam import check_arguments
-from pipeline.cluster import ClusterConfig, check_nodes
+from pipeline.cluster import ClusterConfig, check_name, check_nodes
 from pipeline.compiled_spec import CompiledSpec, Engine, check_suffix
 from pipeline.config import PipelineConfig
 from pipeline.custom_job import NODE, check_strategy, custom_job
 from pipeline.fingerprint import data_fingerprint
-from pipeline.parameters import Parameters
+from pipeline.parameters import SPAN, TURN, Parameters
 from pipeline.pipeline import create_pipeline
 from pipeline.placement import place
 
@@ -29,16 +29,20 @@ def compile_pipeline(config: PipelineConfig, engine: Engine, output: str | Path)
     return spec
 
 
-def compile_spec(config: PipelineConfig, engine: Engine) -> CompiledSpec:
-    """The same, not written; ConfigError for what the engine does not have."""
+def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None) -> CompiledSpec:
+    """The same, not written; ConfigError for what the engine does not have.
+
+    data: fingerprint of the source; None reads it.
+    """
     cluster, parameters = config.cluster, Parameters.of(config)
+    check_name(config.name)
     check_arguments(config.beam)
     check_strategy(config)
     job = custom_job(config) if engine == "vertex" else None
     pipeline = create_pipeline(
         config,
         cluster.root,
-        data_fingerprint(config.source),
+        data_fingerprint(config.source) if data is None else data,
         baseline=f"@{rival_of(config.registry.alias)}",
         parameters=parameters,
         job=job,
@@ -56,6 +60,7 @@ def compile_spec(config: PipelineConfig, engine: Engine) -> CompiledSpec:
         runner.set_exit_handler(OutcomeReporter(config.name, cluster.report_to))
     spec = CompiledSpec(runner.run(pipeline, write_out=False))
     spec.complete(parameters.values)
+    spec.declare([SPAN, TURN])
     place(spec, cluster, engine, elsewhere=[NODE] if job else [])
     return spec
 
