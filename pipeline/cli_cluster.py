@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 import warnings
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 EXIT_RUNNING = 4
+# Of a display name on Vertex AI; a run's id there begins with `run-` if the name begins with no letter.
+LONGEST_NAME = 123
 EXIT_CODES = {"SUCCEEDED": 0, "RUNNING": EXIT_RUNNING}
 
 
@@ -66,6 +69,7 @@ def submit(
 ) -> None:
     """Compile the pipeline and start a run of it. Prints the run's id alone."""
     _quiet()
+    _check_run_name(name)
     config = load(path, overrides)
     given = {"data_path": data_path, "epochs": epochs, "floors": _checked_floors(config, floors)}
     from pipeline import cluster_run
@@ -109,6 +113,18 @@ def status(
         _show(runs, with_nodes=run_id is not None)
     if run_id:
         sys.exit(EXIT_CODES.get(runs[0].state, EXIT_FAILED))
+
+
+def _check_run_name(name: str | None) -> None:
+    """Ends the process for a name that no engine takes."""
+    if name is None:
+        return
+    if len(name) > LONGEST_NAME:
+        fail(ConfigError(f"--name: has {len(name)} characters, give {LONGEST_NAME} at most"), EXIT_USAGE)
+    if not re.search("[A-Za-z0-9]", name) or not name.isprintable():
+        fail(
+            ConfigError(f"--name {name!r}: the run's id is made of it; give one with letters a-z or digits"), EXIT_USAGE
+        )
 
 
 def _checked_floors(config: PipelineConfig, floors: str | None) -> str | None:

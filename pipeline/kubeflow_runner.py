@@ -18,7 +18,7 @@ from pipeline.custom_job import NODE, check_strategy, custom_job
 from pipeline.fingerprint import data_fingerprint
 from pipeline.parameters import SPAN, TURN, Parameters
 from pipeline.pipeline import create_pipeline
-from pipeline.placement import place
+from pipeline.placement import place, secret_versions
 
 
 def compile_pipeline(config: PipelineConfig, engine: Engine, output: str | Path) -> CompiledSpec:
@@ -36,6 +36,7 @@ def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None
     """
     cluster, parameters = config.cluster, Parameters.of(config)
     check_name(config.name)
+    check_workers(config)
     check_arguments(config.beam)
     check_strategy(config)
     job = custom_job(config) if engine == "vertex" else None
@@ -65,21 +66,20 @@ def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None
     return spec
 
 
+def check_workers(config: PipelineConfig) -> None:
+    """Raises ConfigError for files of Beam's steps that their workers do not have."""
+    places = {"cluster.root": config.cluster.root, "source.path": config.source.path}
+    for setting, place_ in places.items():
+        if config.beam.runner == "DataflowRunner" and "://" in place_ and not config.beam.workers_see_buckets:
+            raise ConfigError(
+                f"{setting}={place_}: nodes see a bucket as a folder, but workers of Dataflow do not; mount it in the "
+                "image of the workers as docs/clusters.md says and set beam.workers_see_buckets=true, or take another "
+                "beam.runner"
+            )
+
+
 def secret_words(cluster: ClusterConfig, engine: Engine) -> list[str]:
     """Arguments of a node's command for its secrets; none on Kubernetes, which gives them itself."""
     if engine == "kubeflow":
         return []
-    for number, secret in enumerate(cluster.secrets):
-        if secret.mount_path:
-            raise ConfigError(
-                f"cluster.secrets.{number}.mount_path: Vertex AI mounts no secrets; give {secret.name} variables"
-            )
-        if secret.variables and cluster.project is None:
-            raise ConfigError("cluster.project: the secrets are in Secret Manager; name Google Cloud's project")
-    if cluster.volumes:
-        raise ConfigError("cluster.volumes: Vertex AI mounts no volumes; put the data into a bucket, or leave them out")
-    return [
-        f"{node.SECRET}{variable}=projects/{cluster.project}/secrets/{name}/versions/latest"
-        for secret in cluster.secrets
-        for name, variable in secret.variables.items()
-    ]
+    return [f"{node.SECRET}{variable}={version}" for variable, version in secret_versions(cluster).items()]

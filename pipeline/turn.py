@@ -8,13 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from components.run_parameters import DATA_PATH, EPOCHS
 from efficientdet.errors import EfficientDetError
 from pipeline.cluster import turn_name
 from pipeline.cluster_run import ClusterClient, ClusterRun, open_client, open_scheduler, submit
 from pipeline.compiled_spec import SUFFIXES, Engine
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow_runner import compile_spec
-from pipeline.parameters import SPAN, TURN
+from pipeline.parameters import SPAN, TURN, Parameters
 from pipeline.schedule import Scheduled, Scheduler
 from pipeline.span import newest_span
 from pipeline.turn_spec import compile_turn
@@ -94,7 +95,7 @@ def failures_in_a_row(runs: Iterable[ClusterRun], since: str) -> list[ClusterRun
 def _reason_to_wait(config: PipelineConfig, trainings: list[ClusterRun], span: str) -> str:
     """Why no run is begun now; empty for none."""
     for run in trainings if span else ():
-        if run.parameters.get(SPAN) == span and run.state in ("SUCCEEDED", "RUNNING"):
+        if _trains(config, run, span) and run.state in ("SUCCEEDED", "RUNNING"):
             done = "was trained already, by" if run.state == "SUCCEEDED" else "is being trained, by"
             return f"span {span}, the newest, {done} run {run.id}"
     running = [run for run in trainings if run.state == "RUNNING" and run.parameters.get(TURN)]
@@ -102,6 +103,14 @@ def _reason_to_wait(config: PipelineConfig, trainings: list[ClusterRun], span: s
     if len(running) >= most:
         return f"{len(running)} of its runs are on their way ({_ids(running)}) and schedule.max_concurrent is {most}"
     return ""
+
+
+def _trains(config: PipelineConfig, run: ClusterRun, span: str) -> bool:
+    """Whether a run is of this span, and not of other data or for another length."""
+    compiled, given = Parameters.of(config).values, run.parameters
+    return given.get(SPAN) == span and all(
+        given.get(key, compiled[key]) == compiled[key] for key in (DATA_PATH, EPOCHS)
+    )
 
 
 def _ids(runs: list[ClusterRun]) -> str:

@@ -42,4 +42,4 @@ def settings_of(config: PipelineConfig) -> str:
     """The config as JSON, for a node: without defaults, and with the host that nodes reach."""
     host = config.cluster.inner_host or config.cluster.host
     config = config.model_copy(update={"cluster": config.cluster.model_copy(update={"host": host})})
-    return json.dumps(config.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+    return json.dumps(config.model_dump(mode="json", exclude_defaults=True))

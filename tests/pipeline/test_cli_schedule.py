@@ -105,6 +105,24 @@ def test_a_paused_schedule_is_changed_in_place_and_stays_paused(
     assert cluster.schedules == {}
 
 
+@pytest.mark.parametrize("cluster", [Vertex()], ids=["vertex"])
+def test_a_schedule_that_has_ended_gets_a_successor(
+    served: tuple[str, ClusterServer, Invoke], cluster: Kubeflow | Vertex
+):
+    _, _, invoke = served
+    for _ in range(2):
+        assert invoke("set", *BLOCK).exit_code == 0
+        [*_, newest] = cluster.schedules.values()
+        newest["state"] = "COMPLETED"
+    done = invoke("set", *BLOCK)
+    assert done.exit_code == 0, done.output
+    assert (len(cluster.schedules), json.loads(done.stdout)["state"]) == (3, "ACTIVE")
+    assert invoke("pause").exit_code == 0
+    assert [each["state"] for each in cluster.schedules.values()] == ["COMPLETED", "COMPLETED", "PAUSED"]
+    assert invoke("delete").exit_code == 0
+    assert cluster.schedules == {}
+
+
 def test_what_cannot_be_is_told(served: tuple[str, ClusterServer, Invoke], cluster: Kubeflow | Vertex):
     engine, _, invoke = served
     none = invoke("set")

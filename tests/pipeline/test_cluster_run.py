@@ -92,9 +92,9 @@ def test_kubeflow_tells_how_runs_are(config_file: Path, kubeflow: ClusterServer,
     assert "Trainer" in failed.stdout
     kubeflow_runs.runs[0]["state"] = "SUCCEEDED"
     assert invoke(config_file, "kubeflow", "status", *host, "--run", "r0").exit_code == 0
-    missing = invoke(config_file, "kubeflow", "status", *host, "--run", "r9")
+    missing = invoke(config_file, "kubeflow", "status", *host, "--run", "r999")
     assert missing.exit_code == 1
-    assert "there is no r9" in missing.stderr
+    assert "there is no r999" in missing.stderr
 
 
 def test_vertex_runs_what_is_submitted(config_file: Path, vertex: ClusterServer):
@@ -136,6 +136,34 @@ def test_nothing_is_sent_for_floors_that_are_none(config_file: Path):
         done = invoke(config_file, "kubeflow", "submit", "--floors", floors)
         assert done.exit_code == 2
         assert says in done.stderr
+
+
+def test_a_node_shows_kubeflow_the_token_that_it_has(
+    config_file: Path, kubeflow: ClusterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "token").write_text("of the pod")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    assert invoke(config_file, "kubeflow", "status", "--set", f"cluster.host={kubeflow.address}").exit_code == 0
+    assert kubeflow.callers == {"Bearer of the pod"}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a" * 124, "--name: has 124 characters, give 123 at most"),
+        ("Ü ü", "--name 'Ü ü': the run's id is made of it; give one with letters a-z or digits"),
+        ("a\nb", "--name 'a\\nb': the run's id is made of it"),
+    ],
+)
+def test_names_that_no_engine_takes_are_refused_before_the_config_is_read(name: str, says: str):
+    done = invoke(Path("/nowhere.yaml"), "vertex", "submit", "--name", name)
+    assert (done.exit_code, says in done.stderr) == (2, True), done.stderr
+
+
+def test_what_googles_client_does_not_take_is_a_sentence(config_file: Path, vertex: ClusterServer):
+    done = invoke(config_file, "vertex", "submit", "--set", "cluster.region=nowhere")
+    assert done.exit_code == 1
+    assert "error: project team in nowhere: Google's client refuses: Unsupported region" in done.stderr
 
 
 def test_a_cluster_that_is_not_named_or_not_there_is_told(config_file: Path):

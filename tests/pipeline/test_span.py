@@ -61,9 +61,7 @@ def test_a_span_that_is_missing_is_told(base: str):
     with pytest.raises(DataError, match=rf"{base}: there is no span for split train, no file is named as span-\{{SPAN"):
         newest_span(source(base))
     bring(base, "span-7/train.json", "span-7/eval.json", "span-8/train.json")
-    with pytest.raises(
-        DataError, match=r"the newest span is 8, but split eval .* has none newer than 7; bring what is"
-    ):
+    with pytest.raises(DataError, match=r"newest span is 8, but split eval .* has none newer than 7; bring what is"):
         newest_span(source(base))
     elsewhere, span = newest_span(source("/nowhere", {"train": "span-{SPAN}/train.json", "eval": "eval.json"}), base)
     assert (span, elsewhere.path) == ("8", "/nowhere")

@@ -28,7 +28,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform
 aiplatform.init(api_endpoint=sys.argv[1], api_transport="rest", credentials=AnonymousCredentials())
 from pipeline.cli import main
-main(json.loads(sys.argv[2]))
+for words in json.loads(sys.argv[2]):
+    main(words, standalone_mode=False)
 """
 
 
@@ -111,20 +112,26 @@ def _parameters(run: Json) -> Json:
     return config.get("parameters") or config.get("parameterValues") or {}
 
 
-@pytest.fixture(params=["kubeflow", "vertex"])
-def team(
-    request: pytest.FixtureRequest, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Team]:
-    if request.param == "kubeflow":
-        kubeflow = Kubeflow()
-        server = ClusterServer(kubeflow_routes(), kubeflow.answers)
-        yield Team(config_file, tmp_path, kubeflow, server)
-        server.close()
-    else:
-        vertex = Vertex()
-        with vertex_server(vertex.answers, monkeypatch) as server:
-            yield Team(config_file, tmp_path, vertex, server)
+@pytest.fixture
+def kubeflow_team(config_file: Path, tmp_path: Path) -> Iterator[Team]:
+    cluster = Kubeflow()
+    server = ClusterServer(kubeflow_routes(), cluster.answers)
+    yield Team(config_file, tmp_path, cluster, server)
+    server.close()
     assert server.refused == []
+
+
+@pytest.fixture
+def vertex_team(config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
+    cluster = Vertex()
+    with vertex_server(cluster.answers, monkeypatch) as server:
+        yield Team(config_file, tmp_path, cluster, server)
+    assert server.refused == []
+
+
+@pytest.fixture(params=["kubeflow_team", "vertex_team"])
+def team(request: pytest.FixtureRequest) -> Team:
+    return request.getfixturevalue(request.param)
 
 
 def test_a_span_is_trained_once(team: Team):
@@ -144,6 +151,9 @@ def test_a_span_is_trained_once(team: Team):
     assert (done.exit_code, "was trained already" in done.stdout) == (0, True)
     assert len(team.trainings) == 1
 
+    turns = CliRunner().invoke(main, ["status", *team.words("list")[2:], "--turns", "--json"])
+    assert [run["state"] for run in json.loads(turns.stdout)] == ["SUCCEEDED"] * 3
+
     team.bring(8)
     team.turn()
     assert [_parameters(run)["span"] for run in team.trainings] == ["7", "8"]
@@ -152,13 +162,26 @@ def test_a_span_is_trained_once(team: Team):
     assert f"1 of its runs are on their way ({_id(team.trainings[1])}) and schedule.max_concurrent is 1" in done.stdout
 
 
+def test_a_run_that_a_person_begins_counts_unless_it_is_of_other_data_or_epochs(team: Team):
+    team.invoke("set")
+    team.bring(7)
+    for trial, begun in (["--epochs", "1"], True), ([], False):
+        done = CliRunner().invoke(main, ["submit", *team.words("set")[2:], "--name", f"trial {begun}", *trial])
+        assert done.exit_code == 0, done.output
+        assert _parameters(team.trainings[-1])["span"] == "7"
+        team.cluster.end(team.trainings[-1], "SUCCEEDED")
+        _, done = team.turn()
+        assert ("trains span 7" in done.stdout) == begun
+        team.cluster.end(team.trainings[-1], "CANCELED" if begun else "SUCCEEDED")
+
+
 def test_runs_that_fail_in_a_row_pause_the_schedule_until_it_is_resumed(team: Team):
     team.invoke("set")
     team.bring(7)
     for _ in range(2):
         team.turn()
         team.cluster.end(team.trainings[-1], "FAILED")
-    turn, done = team.turn()
+    _, done = team.turn()
     assert done.exit_code == 1
     newest, before = (_id(run) for run in team.trainings[::-1])
     assert f"digits: the last 2 runs of the schedule failed ({newest}, {before}), so it is paused" in done.stderr
@@ -174,7 +197,7 @@ def test_a_span_that_is_missing_fails_and_in_the_end_pauses(team: Team, tmp_path
     team.invoke("set", f"cluster.report_to={told}")
     for _ in range(2):
         turn, done = team.turn()
-        assert (done.exit_code, "there is no span for split train" in done.stderr) == (1, True)
+        assert (done.exit_code, "there is no span for split" in done.stderr) == (1, True)
         outcome = json.loads(told.read_text())
         assert (outcome["pipeline"], outcome["run"], outcome["state"]) == ("digits-turn", _id(turn), "FAILED")
     _, done = team.turn()
@@ -191,27 +214,35 @@ def test_without_spans_every_turn_trains_the_data_that_are_there(team: Team):
     assert "span" not in _parameters(team.trainings[0])
 
 
-def test_the_container_of_a_turn_is_the_nodes_and_does_its_work_in_a_process_of_its_own(team: Team, tmp_path: Path):
-    command = [sys.executable, "-c", AS_VERTEX, team.server.address]
-    if team.engine == "vertex":
-        # Google's client announces what it does, but standard output is for programs.
-        words = json.dumps(team.words("set"))
-        done = subprocess.run([*command, words], capture_output=True, text=True, check=True)
-        assert json.loads(done.stdout)["state"] == "ACTIVE"
-    else:
-        team.invoke("set")
-        [schedule] = team.cluster.schedules.values()
-        executors = schedule["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-        [own] = executors.values()
-        assert own["secretAsEnv"][0]["secretName"] == "mlflow"
-        assert own["pvcMount"][0]["mountPath"] == "/data"
-        assert "nodeSelector" not in own
+def test_the_container_of_a_turn_does_its_work_in_a_process_of_its_own(kubeflow_team: Team, tmp_path: Path):
+    team = kubeflow_team
+    team.invoke("set")
+    [schedule] = team.cluster.schedules.values()
+    executors = schedule["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    [own] = executors.values()
+    assert own["secretAsEnv"][0]["secretName"] == "mlflow"
+    assert own["pvcMount"][0]["mountPath"] == "/data"
+    assert "nodeSelector" not in own
     team.bring(7)
     run, (python, *words) = team.tick()
-    called = [sys.executable, *words] if team.engine == "kubeflow" else [*command, json.dumps(words[2:])]
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    done = subprocess.run(called, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, python) == (0, "python"), done.stderr
     [training] = team.trainings
     assert done.stdout == f"digits: run {_id(training)} trains span 7\n"
     assert _parameters(training) == {"span": "7", "turn": _id(run)}
+
+
+def test_on_vertex_standard_output_is_for_programs_alone(vertex_team: Team):
+    team = vertex_team
+    team.bring(7)
+    submit = ["submit", *team.words("set")[2:]]
+    words = json.dumps([team.words("set"), team.words("list"), submit])
+    command = [sys.executable, "-c", AS_VERTEX, team.server.address, words]
+    made, listed, submitted = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert json.loads(made) == json.loads(listed)
+    [training] = team.trainings
+    assert submitted == _id(training)
+    assert _parameters(training) == {"span": "7"}
