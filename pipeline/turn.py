@@ -108,9 +108,8 @@ def _reason_to_wait(config: PipelineConfig, trainings: list[ClusterRun], span: s
 def _trains(config: PipelineConfig, run: ClusterRun, span: str) -> bool:
     """Whether a run is of this span, and not of other data or for another length."""
     compiled, given = Parameters.of(config).values, run.parameters
-    return given.get(SPAN) == span and all(
-        given.get(key, compiled[key]) == compiled[key] for key in (DATA_PATH, EPOCHS)
-    )
+    as_compiled = all(given.get(name, compiled[name]) == compiled[name] for name in (DATA_PATH, EPOCHS))
+    return as_compiled and given.get(SPAN) == span
 
 
 def _ids(runs: list[ClusterRun]) -> str:

@@ -17,6 +17,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
+from pipeline.cluster_run import ClusterRun
+from pipeline.turn import failures_in_a_row
 from tests.pipeline.cluster_memory import Kubeflow, Vertex
 from tests.pipeline.cluster_server import ClusterServer, kubeflow_routes, vertex_server
 
@@ -172,7 +174,7 @@ def test_a_run_that_a_person_begins_counts_unless_it_is_of_other_data_or_epochs(
         team.cluster.end(team.trainings[-1], "SUCCEEDED")
         _, done = team.turn()
         assert ("trains span 7" in done.stdout) == begun
-        team.cluster.end(team.trainings[-1], "CANCELED" if begun else "SUCCEEDED")
+        team.cluster.end(team.trainings[-1], "FAILED" if begun else "SUCCEEDED")
 
 
 def test_runs_that_fail_in_a_row_pause_the_schedule_until_it_is_resumed(team: Team):
@@ -203,6 +205,41 @@ def test_a_span_that_is_missing_fails_and_in_the_end_pauses(team: Team, tmp_path
     _, done = team.turn()
     assert "the last 2 turns of the schedule failed" in done.stderr
     assert (team.state, team.trainings) == ("PAUSED", [])
+
+
+def test_failures_count_back_to_a_success_or_to_when_the_schedule_was_resumed():
+    states = ["RUNNING", "FAILED", "CANCELED", "FAILED", "SUCCEEDED", "FAILED"]
+    hours = range(5, -1, -1)
+    runs = [
+        ClusterRun(str(h), "", state, f"2026-01-01T0{h}:00:00+00:00") for h, state in zip(hours, states, strict=True)
+    ]
+    assert [run.id for run in failures_in_a_row(runs, "")] == ["4", "2"]
+    assert [run.id for run in failures_in_a_row(runs, "2026-01-01T04:30:00+01:00")] == ["4"]
+    assert failures_in_a_row([], "") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "give the pipeline's --config, or its --settings, and not both"),
+        (["--settings", "{"], "--settings: is no JSON"),
+        (["--settings", '{"nmae": "digits"}'], "--settings: nmae"),
+    ],
+)
+def test_settings_of_a_turn_that_are_none_are_told(words: list[str], says: str):
+    done = CliRunner().invoke(main, ["schedule", "turn", "--engine", "vertex", *words])
+    assert (done.exit_code, says in done.stderr) == (2, True), done.stderr
+
+
+def test_a_compiled_file_is_of_the_newest_span(kubeflow_team: Team, tmp_path: Path):
+    team, output = kubeflow_team, tmp_path / "compiled.yaml"
+    words = ["compile", *team.words("set")[2:], "--output", str(output)]
+    missing = CliRunner().invoke(main, words)
+    assert (missing.exit_code, output.exists()) == (1, False)
+    assert "there is no span for split" in missing.stderr
+    team.bring(7)
+    assert "digits of span 7 for kubeflow" in CliRunner().invoke(main, words).stdout
+    assert "{SPAN}" not in output.read_text()
 
 
 def test_without_spans_every_turn_trains_the_data_that_are_there(team: Team):
