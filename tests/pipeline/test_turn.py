@@ -223,7 +223,7 @@ def test_failures_count_back_to_a_success_or_to_when_the_schedule_was_resumed():
     [
         ([], "give the pipeline's --config, or its --settings, and not both"),
         (["--settings", "{"], "--settings: is no JSON"),
-        (["--settings", '{"nmae": "digits"}'], "--settings: nmae"),
+        (["--settings", '{"root": "r"}'], "--settings: name: is missing"),
     ],
 )
 def test_settings_of_a_turn_that_are_none_are_told(words: list[str], says: str):
