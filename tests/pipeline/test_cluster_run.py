@@ -79,7 +79,7 @@ def test_kubeflow_tells_how_runs_are(config_file: Path, kubeflow: ClusterServer,
         words = ("--set", f"name={pipeline}", "--name", name)
         assert invoke(config_file, "kubeflow", "submit", *host, *words).exit_code == 0
     for _ in range(250):  # more than two pages
-        kubeflow_runs.begin(kubeflow_runs.runs[1])
+        kubeflow_runs.begin({"display_name": "digits", "pipeline_spec": {"pipelineInfo": {"name": "digits-night"}}})
     kubeflow_runs.begin({"display_name": "digits three"})  # of an uploaded file
     listed = invoke(config_file, "kubeflow", "status", *host, "--json")
     assert [run["name"] for run in json.loads(listed.stdout)] == ["digits three", "digits two", "one"]
