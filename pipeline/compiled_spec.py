@@ -81,6 +81,10 @@ class CompiledSpec:
             passed = {name: {"componentInputParameter": name} for name in kinds}
             self.spec["root"]["dag"]["tasks"][GROUP]["inputs"] = {"parameters": passed}
 
+    def run_always(self, node: str) -> None:
+        """Keeps a node out of the engine's cache."""
+        self.tasks[node].pop("cachingOptions", None)
+
     def write(self, output: str | Path, engine: Engine) -> None:
         """Writes the file that the engine's client reads, complete or not at all."""
         check_suffix(output, engine)

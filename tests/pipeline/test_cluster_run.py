@@ -126,9 +126,11 @@ def test_vertex_tells_how_runs_are(config_file: Path, vertex: ClusterServer, ver
     failed = invoke(config_file, "vertex", "status", "--run", "digits-one")
     assert failed.exit_code == 1
     assert "no quota" in failed.stdout
-    missing = invoke(config_file, "vertex", "status", "--run", "none")
-    assert missing.exit_code == 1
-    assert "Vertex AI refuses" in missing.stderr
+    for run, said in (("none", "Vertex AI refuses"), ("digits one", "is not a valid resource id")):
+        missing = invoke(config_file, "vertex", "status", "--run", run)
+        assert missing.exit_code == 1
+        assert said in missing.stderr
+        assert missing.stderr.count("\n") == 1
 
 
 def test_nothing_is_sent_for_floors_that_are_none(config_file: Path):
