@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 import warnings
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 EXIT_RUNNING = 4
+# Of a display name on Vertex AI; a run's id there begins with `run-` if the name begins with no letter.
+LONGEST_NAME = 123
 EXIT_CODES = {"SUCCEEDED": 0, "RUNNING": EXIT_RUNNING}
 
 
@@ -32,12 +36,15 @@ def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str)
     _quiet()
     config = load(path, overrides)
     from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.span import newest_span
 
     try:
-        spec = compile_pipeline(config, engine, output)
+        source, span = newest_span(config.source)
+        spec = compile_pipeline(config.model_copy(update={"source": source}), engine, output)
     except EfficientDetError as error:
         fail(error)
-    click.echo(f"{output}: {config.name} for {engine}, parameters {', '.join(spec.parameters)}")
+    of_span = f" of span {span}" if span else ""
+    click.echo(f"{output}: {config.name}{of_span} for {engine}, parameters {', '.join(spec.parameters)}")
     _note_places(config)
 
 
@@ -62,6 +69,7 @@ def submit(
 ) -> None:
     """Compile the pipeline and start a run of it. Prints the run's id alone."""
     _quiet()
+    _check_run_name(name)
     config = load(path, overrides)
     given = {"data_path": data_path, "epochs": epochs, "floors": _checked_floors(config, floors)}
     from pipeline import cluster_run
@@ -88,6 +96,7 @@ def submit(
 )
 @click.option("--run", "run_id", metavar="ID", help="One run, with its nodes; `last` for the newest.")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 100), help="How many runs to list.")
+@click.option("--turns", is_flag=True, help="List the turns of its schedule, which begin its runs.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def status(
     path: str,
@@ -95,6 +104,7 @@ def status(
     engine: Engine | Literal["local"],
     run_id: str | None,
     limit: int,
+    turns: bool,
     as_json: bool,
 ) -> None:
     """Show runs: where they are, and how they ended.
@@ -104,7 +114,7 @@ def status(
     _quiet()
     config = load(path, overrides)
     try:
-        runs = _asked(config, engine, run_id, limit)
+        runs = _asked(config, engine, run_id, limit, turns)
     except EfficientDetError as error:
         fail(error)
     if as_json:
@@ -116,10 +126,12 @@ def status(
 
 
 def _asked(
-    config: PipelineConfig, engine: Engine | Literal["local"], run_id: str | None, limit: int
+    config: PipelineConfig, engine: Engine | Literal["local"], run_id: str | None, limit: int, turns: bool
 ) -> list[ClusterRun]:
     """One run or the newest ones."""
     if engine == "local":
+        if turns:
+            raise ConfigError("--turns: only clusters run by a schedule; name the --engine, or leave it out")
         from pipeline.local_client import LocalClient
 
         client: RunReader = LocalClient(config)
@@ -127,13 +139,30 @@ def _asked(
         from pipeline.cluster_run import open_client
 
         client = open_client(config, engine)
-    if run_id == "last":
-        runs = client.runs(config.name, 1)
-        if not runs:
-            raise ConfigError(f"last: there is no run of {config.name} yet")
-        # A list may be without the nodes.
-        return runs if not runs[0].id else [client.run(runs[0].id)]
-    return [client.run(run_id)] if run_id else client.runs(config.name, limit)
+    from pipeline.cluster import turn_name
+
+    newest = client.runs(turn_name(config.name) if turns else config.name)
+    if run_id is None:
+        return list(islice(newest, limit))
+    if run_id != "last":
+        return [client.run(run_id)]
+    last = next(iter(newest), None)
+    if last is None:
+        raise ConfigError(f"last: there is no run of {config.name} yet")
+    # A list may be without the nodes; what has no id yet has none.
+    return [client.run(last.id) if last.id else last]
+
+
+def _check_run_name(name: str | None) -> None:
+    """Ends the process for a name that no engine takes."""
+    if name is None:
+        return
+    if len(name) > LONGEST_NAME:
+        fail(ConfigError(f"--name: has {len(name)} characters, give {LONGEST_NAME} at most"), EXIT_USAGE)
+    if not re.search("[A-Za-z0-9]", name) or not name.isprintable():
+        fail(
+            ConfigError(f"--name {name!r}: the run's id is made of it; give one with letters a-z or digits"), EXIT_USAGE
+        )
 
 
 def _checked_floors(config: PipelineConfig, floors: str | None) -> str | None:

@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 
 from ml_metadata.metadata_store import MetadataStore
@@ -38,10 +37,10 @@ class LocalClient:
             raise ConfigError(f"{run_id}: there is no such run of {self._pipeline}; leave out --run to list them")
         return found
 
-    def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
-        """The newest, the newest first."""
+    def runs(self, pipeline: str) -> Iterator[ClusterRun]:
+        """All, the newest first."""
         del pipeline  # the client's own
-        return list(islice(self._runs(), limit))
+        return self._runs()
 
     def _runs(self) -> Iterator[ClusterRun]:
         store = self._metadata.open() if self._metadata.begun else None
