@@ -7,13 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 
-from components.run_parameters import DATA_PATH
 from efficientdet.errors import ConfigError
 from pipeline.compiled_spec import SUFFIXES, Engine
 from pipeline.config import PipelineConfig
-from pipeline.parameters import SPAN
 from pipeline.schedule import Scheduler
-from pipeline.span import newest_span
 
 # The engines' words, in ours: everything else is on its way.
 ENDED = {
@@ -93,7 +90,11 @@ def submit(
 
     Where the source has spans, the run trains the newest, and bears its name.
     """
-    from pipeline.kubeflow_runner import compile_pipeline  # TFX takes its time, and only here it is needed
+    # TFX takes its time, and only here it is needed.
+    from components.run_parameters import DATA_PATH
+    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.parameters import SPAN
+    from pipeline.span import newest_span
 
     source, span = newest_span(config.source, parameters.get(DATA_PATH))
     if span:
