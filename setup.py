@@ -53,6 +53,7 @@ DEV = [
     "jax>=0.4.34,<0.5",
     "matplotlib>=3.8",
     "mypy>=1.10",
+    "nbclient>=0.10",
     "pycocotools>=2.0.8",
     "pytest>=8",
     "pytest-xdist>=3.5",
