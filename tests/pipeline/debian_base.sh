@@ -1,16 +1,15 @@
 #!/bin/sh
-# debian_base.sh NAME [MIRROR]: a stand-in for python:3.11-slim where no registry of images can be reached.
+# debian_base.sh NAME: a stand-in for python:3.11-slim where no registry of images can be reached.
 #
 # Debian 12 without the rest, and the Python that `python3.11` starts here, copied to /usr/local. Needs root, debootstrap,
 # podman, and a Python 3.11.5 or later (uv reads lower bounds, and a pin asks for it) built for Debian 12 or older.
 set -eu
 name=$1
-mirror=${2:-http://deb.debian.org/debian}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 libraries=libbz2-1.0,libcrypt1,libexpat1,libffi8,liblzma5,libncursesw6,libnsl2,libreadline8,libsqlite3-0,libssl3
 debootstrap --variant=minbase --include="ca-certificates,$libraries,libtirpc3,libuuid1,netbase,tzdata,zlib1g" \
-    bookworm "$folder" "$mirror"
+    bookworm "$folder"
 prefix=$(python3.11 -c 'import sys; print(sys.base_prefix)')
 tar --create --directory "$prefix" --exclude=site-packages --exclude=__pycache__ --exclude=lib/python3.11/test \
     --exclude='*.a' bin/python3.11 include lib | tar --extract --directory "$folder/usr/local"
