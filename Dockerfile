@@ -2,7 +2,7 @@
 #
 #   docker build --platform linux/amd64 --tag efficientdet-pipeline:latest .
 #
-# BASE     any image with `python3.11` (3.11.5 or later, pip and venv included); Debian, or as old a glibc as its own
+# BASE     any Debian or Ubuntu with `python3.11`: 3.11.5 or later, headers and venv included
 # VARIANT  cpu, or gpu: with the CUDA that TensorFlow asks for, on machines with NVIDIA's driver
 # EXTRAS   of setup.py; `onnx` too where that format is exported
 # COMMIT   what registered models say they come from

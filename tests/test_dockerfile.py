@@ -74,7 +74,8 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     write_demo_data(folder / "data", images={"train": 2, "eval": 1}, size=(96, 96))
     demo = load_config("pipeline/configs/demo.yaml", [f"source.path={folder / 'data'}"])
     output = folder / {"kubeflow": "spec.yaml", "vertex": "spec.json"}[request.param]
-    compile_pipeline(demo.override({"cluster": CLUSTER, "tuning": {"trials": 2}}), request.param, output)
+    asked = {"cluster": CLUSTER, "tuning": {"trials": 2}, "registry": {"uri": "https://models.example.org"}}
+    compile_pipeline(demo.override(asked), request.param, output)
     return next(yaml.safe_load_all(output.read_text()))
 
 
@@ -91,6 +92,10 @@ def test_every_module_that_a_specification_names_is_in_the_image(compiled: Any, 
     named = {name for text in strings(compiled) for name in MODULE.findall(text)}
     assert {"pipeline.node", "components.evaluator.executor.Executor"} <= named
     assert [name for name in sorted(named) if not is_installed(name, wheel)] == []
+
+
+def test_a_specification_names_no_file_of_the_tree_that_compiled_it(compiled: Any):
+    assert [text for text in strings(compiled) if str(REPOSITORY) in text or sys.prefix in text] == []
 
 
 def is_installed(name: str, wheel: Wheel) -> bool:
