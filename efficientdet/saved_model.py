@@ -72,9 +72,9 @@ class ServingDetector(tf.Module):
             answer = model(normalise_rows(canvases, config), training=False)
             return raw_outputs(answer) if raw else detections(answer, config, num_classes)
 
-        # a function of its own, so that all signatures share one copy of the network
-        self.detect_canvases = _graph(detect_canvases, tf.TensorSpec([None, *self._size, 3]))
-        answers = self.detect_canvases.get_concrete_function().structured_outputs
+        # traced once and for all, so that all signatures share one copy of the network
+        self.detect_canvases = _graph(detect_canvases, tf.TensorSpec([None, *self._size, 3])).get_concrete_function()
+        answers = self.detect_canvases.structured_outputs
         self._answers = answers | ({SCALES: tf.TensorSpec([None])} if raw else {})
         self.detect_bytes = _graph(self._detect_bytes, tf.TensorSpec([None], tf.string, name="image_bytes"))
         self.detect_images = _graph(self._detect_images, tf.TensorSpec([None, None, None, 3], tf.uint8, name="images"))

@@ -165,11 +165,12 @@ class _Network(tf.Module):
 
     def __init__(self, model: keras.Model, config: Config, answer: Answer) -> None:
         super().__init__()
-        # the converter aborts the process when the module does not hold the variables itself
-        self.held = [variable.value for variable in model.variables]
+        weights = [(variable, variable.numpy()) for variable in model.variables]
 
         def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(model(normalise(images, config), training=False))
+            # as constants, since a SavedModel's variables bring a saver with them that takes as long as the network
+            with keras.StatelessScope([(variable, tf.constant(value)) for variable, value in weights]):
+                return answer(model(normalise(images, config), training=False))
 
         images = tf.TensorSpec([1, *config.model.input_size, 3], tf.float32, name="images")
         self.run = tf.function(run, autograph=False).get_concrete_function(images)

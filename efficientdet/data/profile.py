@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from efficientdet.errors import DataError
@@ -64,6 +63,8 @@ DISTRIBUTIONS = tuple(Profile.__dataclass_fields__)
 
 def profile_example(serialised: bytes) -> Profile:
     """The profile of one record, whose image is not decoded; what a record lacks is not counted."""
+    import tensorflow as tf  # not above: whoever reads a config gets this file, and few of them need TensorFlow
+
     features = tf.train.Example.FromString(serialised).features.feature
     sides = (features[f"image/object/bbox/{side}"].float_list.value for side in ("ymin", "xmin", "ymax", "xmax"))
     boxes_norm = np.array(list(zip(*sides, strict=False)), np.float64).reshape(-1, 4)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,12 @@ def test_what_could_not_be_judged_is_refused(export: dict, says: str):
 def test_the_owners_words_become_tags(config):
     assert config.card.tags == {}
     assert config.override({"card": {"license": "Apache-2.0"}}).card.tags == {"license": "Apache-2.0"}
+
+
+def test_reading_a_config_takes_nothing_heavy(config_file):
+    code = "import sys; from pipeline.config import load_config; load_config(sys.argv[1]); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code, config_file], capture_output=True, text=True, check=True
+    ).stdout
+    heavy = {"tensorflow", "keras", "tfx", "apache_beam", "mlflow", "kfp", "google.cloud.aiplatform", "scipy", "pandas"}
+    assert not heavy & set(loaded.split())
