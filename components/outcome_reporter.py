@@ -27,20 +27,28 @@ class Executor(base_executor.BaseExecutor):
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         """Tells `report_to`; see `OutcomeReporter`. EfficientDetError when the webhook does not take it."""
         outcome = read_outcome(exec_properties["pipeline"], exec_properties["final_status"])
-        place = exec_properties["report_to"]
-        if place.startswith("/"):
-            write_json(Path(place), outcome)
-        else:
-            post(place, outcome)
+        tell(exec_properties["report_to"], outcome)
 
 
 def read_outcome(pipeline: str, final_status: str) -> dict[str, Any]:
     """What is told of a run: {pipeline, run, state, error, text}, of a PipelineTaskFinalStatus as JSON."""
     status = json.loads(final_status)
     run, state = status.get("pipelineJobResourceName", ""), status.get("state", "UNKNOWN")
-    error = status.get("error", {}).get("message", "")
+    return as_outcome(pipeline, run, state, status.get("error", {}).get("message", ""))
+
+
+def as_outcome(pipeline: str, run: str, state: str, error: str) -> dict[str, str]:
+    """The same of its parts."""
     text = f"{pipeline}: {state}" + (f", {error}" if error else "") + (f" ({run})" if run else "")
     return {"pipeline": pipeline, "run": run, "state": state, "error": error, "text": text}
+
+
+def tell(place: str, outcome: dict[str, Any]) -> None:
+    """Writes the outcome to a file, an absolute path, or posts it to a webhook."""
+    if place.startswith("/"):
+        write_json(Path(place), outcome)
+    else:
+        post(place, outcome)
 
 
 def post(webhook: str, outcome: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ from efficientdet.model_card import Facts as CardFacts
 from efficientdet.model_card import model_card
 from efficientdet.person import person
 from efficientdet.registry import CHAMPION, DOCUMENTS_FOLDER, ModelVersion, open_registry, rival_of
-from efficientdet.registry.promotion import promote
+from efficientdet.registry.promotion import promote, replacement
 from efficientdet.report.page import FILE_NAME as REPORT_FILE
 
 PUSHED_FILE = "pushed.json"
@@ -47,7 +47,8 @@ class Executor(base_executor.BaseExecutor):
     """Registers the bundle and moves the alias, or says why not.
 
     A process killed anywhere here leaves no version or a complete one; run again, the registry finds the
-    complete one by its content and only the alias is still to be moved.
+    complete one by its content and only the alias is still to be moved. A version that was champion and was replaced
+    since stays what it is: who rolled back is not overruled by a run that is repeated.
     """
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
@@ -84,6 +85,7 @@ def push(
         "architecture": Config.load(uris["model"] / config_file.FILE_NAME).model.name,
         "label_map": label_map.hash,
         "blessing": judgement.outcome,
+        "baseline": judgement.baseline,
         "champion": judgement.champion,
         "split": judgement.split,
         split_identity.TAG: judgement.split_identity,
@@ -100,7 +102,7 @@ def push(
     registry = open_registry(settings["uri"])
     alias = settings.get("alias", CHAMPION)
     rival = registry.champion(settings["name"], rival_of(alias))
-    if rival and overtaken(rival, tags):
+    if rival and overtaken(rival, judgement, tags):
         reason = f"{rival} became {rival_of(alias)} while this model was judged against another; run again"
         reason += " to compare with it"
         return {"pushed": False, "reason": reason}
@@ -115,6 +117,9 @@ def push(
             documents=[path for path in beside if path.is_file()],
         )
     if alias == CHAMPION:
+        if replaced := replacement(registry, version.name, version.version):
+            again = f"`efficientdet-pipeline promote {version} --reason TEXT` brings it back"
+            return {"pushed": False, "reason": f"{version} was the {CHAMPION} until {replaced}; {again}"}
         promote(registry, version.name, version.version, by=person(), reason=str(judgement.override or "blessed"))
     elif CHAMPION not in version.aliases:
         registry.set_alias(version.name, alias, version.version)
@@ -152,12 +157,9 @@ def as_run(exec_properties: Mapping[str, Any]) -> dict[str, str]:
     return tags
 
 
-def overtaken(champion: ModelVersion, tags: Mapping[str, str]) -> bool:
-    """Whether the champion is another than the run's `baseline`, and not this very run's model already pushed."""
-    baseline = tags.get("baseline")
-    if baseline is None or baseline.startswith("@"):
-        return False
-    return champion.version != baseline and champion.tags.get("inputs") != tags.get("inputs")
+def overtaken(champion: ModelVersion, judgement: Blessing, tags: Mapping[str, str]) -> bool:
+    """Whether the champion is another than when the model was judged, and not this very run's model already pushed."""
+    return champion.version != judgement.baseline and champion.tags.get("inputs") != tags.get("inputs")
 
 
 def _check_sign(record: Path, sign: str, blessed: bool) -> None:

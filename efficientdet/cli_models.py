@@ -81,22 +81,23 @@ def promotions(name: str, as_json: bool, registry: str) -> None:
 def gc(name: str | None, keep: int | None, older_than: float | None, yes: bool, registry: str) -> None:
     """Delete old versions of NAME, or of all models; with both bounds, those that both let go.
 
-    What has an alias stays, champion and previous above all. Files that a publishing left which died more than a day
-    ago go too.
+    What has an alias stays, champion and previous above all. Files that a publishing of NAME, or of any model, left
+    which died more than a day ago go too. Each is listed; what the registry does not let go is named with the reason.
     """
     from efficientdet.registry import open_registry
     from efficientdet.registry.retention import Policy, collect, garbage
 
     opened = open_registry(registry)
     found = garbage(opened, Policy(keep, None if older_than is None else timedelta(days=older_than)), name)
-    for version in found.versions:
+    going, stayed = collect(opened, found) if yes else (found, {})
+    for version in going.versions:
         click.echo(f"{version}  {version.created.astimezone():%Y-%m-%d %H:%M}  {version.size / 1e6:.1f} MB")
-    stayed = collect(opened, found) if yes else []
-    for version in stayed:
-        click.echo(f"{version}: stayed, it is in use since or gone already", err=True)
-    number, size = len(found.versions) - len(stayed), found.size - sum(version.size for version in stayed)
-    count = f"{number} version{'s' * (number != 1)} ({size / 1e6:.1f} MB)"
-    count += f" and the files of {len(found.unfinished)} publishings that died"
+    for publishing in going.unfinished:
+        click.echo(f"{publishing}  a publishing that died")
+    for what, why in stayed.items():
+        click.echo(f"{what}: stayed: {why}", err=True)
+    count = f"{len(going.versions)} version{'s' * (len(going.versions) != 1)} ({going.size / 1e6:.1f} MB)"
+    count += f" and the files of {len(going.unfinished)} publishings that died"
     click.echo(f"{count}: deleted" if yes else f"{count} may go; nothing was deleted, --yes does it")
 
 

@@ -50,7 +50,8 @@ def pull(
               6: a file differs from what was registered
               7: no room, or a folder that cannot be written to
               8: the server refuses the name and password in
-                 MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD
+                 MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,
+                 or Google Cloud the credentials
     """
     from efficientdet.pulled_model import pull as pull_model
     from efficientdet.registry import open_registry

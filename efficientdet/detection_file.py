@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,24 +34,24 @@ SPILL_BYTES = 1 << 20
 COLUMNS = ("file", "frame", "seconds", "class", "category_id", "score", "ymin", "xmin", "ymax", "xmax")
 
 
-class DetectionFile:
+class DetectionFile(ABC):
     """Base of all formats: a context manager; with the path `-` it writes to standard output at once."""
 
     def __init__(self, path: str | Path, label_map: LabelMap) -> None:
         self.path, self._label_map = Path(path), label_map
         self._closing = ExitStack()
 
+    @abstractmethod
     def write(self, frame: Frame, found: Found) -> None:
         """Adds a picture and what was found in it."""
-        raise NotImplementedError
 
-    def skip(self, broken: BrokenFrame) -> None:
+    def skip(self, broken: BrokenFrame) -> None:  # noqa: B027 only some formats have the place
         """Notes a picture that cannot be read, where the format has a place for that."""
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027
         """Writes what stands before the first picture."""
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027
         """Writes what stands behind the last picture."""
 
     def __enter__(self) -> Self:

@@ -51,6 +51,10 @@ class BeamConfig(Settings):
         (), description="Further arguments of Beam, each as --name=value: --project, --job_endpoint, --parallelism."
     )
     workers: int = Field(1, gt=0, description="FnApiRunner: worker processes on this machine.")
+    workers_see_buckets: bool = Field(
+        False,
+        description="DataflowRunner: the workers' image shows buckets as folders, as nodes have them.",
+    )
     retries: int = Field(2, ge=0, description="Further jobs for the missing shards when one fails or gets lost.")
     patience: float = Field(30.0, gt=0, description="Minutes without a new shard after which a job counts as lost.")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 EXIT_RUNNING = 4
+# Of a display name on Vertex AI; a run's id there begins with `run-` if the name begins with no letter.
+LONGEST_NAME = 123
 EXIT_CODES = {"SUCCEEDED": 0, "RUNNING": EXIT_RUNNING}
 
 
@@ -31,12 +35,15 @@ def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str)
     quiet()
     config = load(path, overrides)
     from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.span import newest_span
 
     try:
-        spec = compile_pipeline(config, engine, output)
+        source, span = newest_span(config.source)
+        spec = compile_pipeline(config.model_copy(update={"source": source}), engine, output)
     except EfficientDetError as error:
         fail(error)
-    click.echo(f"{output}: {config.name} for {engine}, parameters {', '.join(spec.parameters)}")
+    of_span = f" of span {span}" if span else ""
+    click.echo(f"{output}: {config.name}{of_span} for {engine}, parameters {', '.join(spec.parameters)}")
     _note_places(config)
 
 
@@ -61,6 +68,7 @@ def submit(
 ) -> None:
     """Compile the pipeline and start a run of it. Prints the run's id alone."""
     quiet()
+    _check_run_name(name)
     config = load(path, overrides)
     given = {"data_path": data_path, "epochs": epochs, "floors": _checked_floors(config, floors)}
     from pipeline import cluster_run
@@ -81,18 +89,21 @@ def submit(
 @engine_option
 @click.option("--run", "run_id", metavar="ID", help="One run, with its nodes.  [the newest of this pipeline]")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 100), help="How many runs to list.")
+@click.option("--turns", is_flag=True, help="List the turns of its schedule, which begin its runs.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def status(
-    path: str, overrides: tuple[str, ...], engine: Engine, run_id: str | None, limit: int, as_json: bool
+    path: str, overrides: tuple[str, ...], engine: Engine, run_id: str | None, limit: int, turns: bool, as_json: bool
 ) -> None:
     """Show runs. With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage."""
     quiet()
     config = load(path, overrides)
+    from pipeline.cluster import turn_name
     from pipeline.cluster_run import open_client
 
     try:
         client = open_client(config, engine)
-        runs = [client.run(run_id)] if run_id else client.runs(config.name, limit)
+        name = turn_name(config.name) if turns else config.name
+        runs = [client.run(run_id)] if run_id else list(islice(client.runs(name), limit))
     except EfficientDetError as error:
         fail(error)
     if as_json:
@@ -101,6 +112,18 @@ def status(
         _show(runs, with_nodes=run_id is not None)
     if run_id:
         sys.exit(EXIT_CODES.get(runs[0].state, EXIT_FAILED))
+
+
+def _check_run_name(name: str | None) -> None:
+    """Ends the process for a name that no engine takes."""
+    if name is None:
+        return
+    if len(name) > LONGEST_NAME:
+        fail(ConfigError(f"--name: has {len(name)} characters, give {LONGEST_NAME} at most"), EXIT_USAGE)
+    if not re.search("[A-Za-z0-9]", name) or not name.isprintable():
+        fail(
+            ConfigError(f"--name {name!r}: the run's id is made of it; give one with letters a-z or digits"), EXIT_USAGE
+        )
 
 
 def _checked_floors(config: PipelineConfig, floors: str | None) -> str | None:

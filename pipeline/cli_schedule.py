@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
-from pipeline.cli_options import EXIT_USAGE, config_option, engine_option, fail, load, set_option
+from pipeline.cli_options import EXIT_USAGE, config_file, config_option, engine_option, fail, load, set_option
 
 if TYPE_CHECKING:
     from pipeline.compiled_spec import Engine
@@ -48,13 +46,9 @@ def _command(name: str, text: str) -> Callable[[Callable[[Scheduler, PipelineCon
 def set_(scheduler: Scheduler, config: PipelineConfig, engine: Engine) -> None:
     if config.schedule.cron is None:
         raise ConfigError("schedule.cron is not set; say when runs begin, as in '30 3 * * 1-5'")
-    from pipeline.compiled_spec import SUFFIXES
-    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.turn import set_schedule
 
-    with TemporaryDirectory() as folder:
-        spec = Path(folder) / f"{config.name}{SUFFIXES[engine][0]}"
-        compile_pipeline(config, engine, spec)
-        _show([scheduler.put(spec, config.name, config.schedule, {})])
+    _show([set_schedule(config, engine, scheduler)])
 
 
 @_command("list", "Show the schedules of all pipelines there, as JSON lines.")
@@ -67,7 +61,7 @@ def pause(scheduler: Scheduler, config: PipelineConfig, engine: Engine) -> None:
     scheduler.pause(config.name)
 
 
-@_command("resume", "Begin runs again, from the next turn on.")
+@_command("resume", "Begin runs again, from the next turn on; earlier failures are forgotten.")
 def resume(scheduler: Scheduler, config: PipelineConfig, engine: Engine) -> None:
     scheduler.resume(config.name)
 
@@ -75,6 +69,52 @@ def resume(scheduler: Scheduler, config: PipelineConfig, engine: Engine) -> None
 @_command("delete", "Remove the schedule; runs that have begun go on.")
 def delete(scheduler: Scheduler, config: PipelineConfig, engine: Engine) -> None:
     scheduler.delete(config.name)
+
+
+@schedule.command()
+@engine_option
+@click.option("--config", "path", type=config_file, help="YAML file.")
+@set_option
+@click.option("--settings", metavar="JSON", help="The config itself, instead of --config.")
+@click.option("--run", "run_id", default="", help="Id of the run that this turn is, where a schedule takes it.")
+def turn(engine: Engine, path: str | None, overrides: tuple[str, ...], settings: str | None, run_id: str) -> None:
+    """Begin a run on the newest span, unless it is trained: what a schedule does in each of its turns.
+
+    Exit code 0: begun, or nothing to do, and says which; 1: failed, as for a span that is not there; 2: bad usage.
+    """
+    if (path is None) == (settings is None):
+        fail(ConfigError("give the pipeline's --config, or its --settings, and not both"), EXIT_USAGE)
+    config = load(path, overrides) if path else _parsed(settings or "")
+    from pipeline.turn import take_turn
+
+    try:
+        click.echo(take_turn(config, engine, run_id))
+    except EfficientDetError as error:
+        _report(config, run_id, str(error))
+        fail(error)
+
+
+def _parsed(settings: str) -> PipelineConfig:
+    from pipeline.config import PipelineConfig
+
+    try:
+        return PipelineConfig.parse(json.loads(settings), source="--settings")
+    except ValueError as error:
+        fail(ConfigError(f"--settings: is no JSON ({error})"), EXIT_USAGE)
+    except ConfigError as error:
+        fail(error, EXIT_USAGE)
+
+
+def _report(config: PipelineConfig, run_id: str, error: str) -> None:
+    """Tells those who are told of runs that a turn failed."""
+    if config.cluster.report_to and run_id:
+        from components.outcome_reporter import as_outcome, tell
+        from pipeline.cluster import turn_name
+
+        try:
+            tell(config.cluster.report_to, as_outcome(turn_name(config.name), run_id, "FAILED", error))
+        except (EfficientDetError, OSError) as untold:
+            click.echo(f"note: {untold}", err=True)
 
 
 def _show(found: list[Scheduled]) -> None:

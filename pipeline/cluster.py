@@ -16,6 +16,9 @@ from efficientdet.settings import Settings
 Generation = Literal["v4", "v5e", "v5p", "v6e"]
 # Chips of the largest host of each generation.
 _HOST_CHIPS: dict[str, int] = {"v4": 4, "v5e": 8, "v5p": 4, "v6e": 8}
+# Of a label on Vertex AI, and of a Kubernetes object's name.
+_LONGEST_NAME = 63
+_TURN = "-turn"
 ENVIRONMENT_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -117,7 +120,7 @@ class ClusterConfig(Settings):
     image_pull_secret: str | None = Field(None, description="Kubernetes: Secret to pull the image with.")
     resources: dict[str, ResourceConfig] = Field(default_factory=dict, description="Node id to what it asks for.")
     retries: int = Field(1, ge=0, description="Further attempts of a node that failed.")
-    cache: bool = Field(True, description="Whether nodes whose inputs are unchanged are taken from earlier runs.")
+    cache: bool = Field(True, description="Whether unchanged nodes are cached; who asks for the champion is not.")
     secrets: tuple[SecretConfig, ...] = Field((), description="Secrets that every node gets.")
     volumes: tuple[VolumeConfig, ...] = Field((), description="Kubernetes: volumes that every node mounts.")
     service_account: str | None = Field(None, description="Service account that runs the nodes.")
@@ -127,6 +130,9 @@ class ClusterConfig(Settings):
         description="Where the outcome of every run is told: a webhook's https address, or a file's absolute path.",
     )
     host: str | None = Field(None, pattern="^https?://", description="Kubeflow: address of its API.")
+    inner_host: str | None = Field(
+        None, pattern="^https?://", description="Kubeflow: address of its API for the nodes, if it is another."
+    )
     namespace: str | None = Field(None, description="Kubeflow: namespace of the runs.")
     experiment: str = Field("efficientdet", min_length=1, description="Experiment that groups the runs.")
     time_zone: str = Field("UTC", min_length=1, description="Kubeflow: that of its scheduler, for all schedules.")
@@ -146,6 +152,21 @@ class ClusterConfig(Settings):
         """Further attempts of a node."""
         asked = self.resources.get(node)
         return self.retries if asked is None or asked.retries is None else asked.retries
+
+
+def turn_name(pipeline: str) -> str:
+    """The name of the pipeline that each turn of a pipeline's schedule is."""
+    return f"{pipeline}{_TURN}"
+
+
+def check_name(pipeline: str) -> None:
+    """Raises ConfigError for a pipeline's name that clusters do not take."""
+    if len(turn_name(pipeline)) > _LONGEST_NAME:
+        raise ConfigError(
+            f"name: {pipeline!r} has {len(pipeline)} characters; clusters take {_LONGEST_NAME - len(_TURN)}, shorten it"
+        )
+    if pipeline.endswith(_TURN):
+        raise ConfigError(f"name: {pipeline!r} ends in {_TURN}, as the turns of a schedule do; choose another")
 
 
 def check_nodes(cluster: ClusterConfig, nodes: Iterable[str]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 
+from components.run_parameters import DATA_PATH
 from efficientdet.errors import ConfigError
 from pipeline.compiled_spec import SUFFIXES, Engine
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow_runner import compile_pipeline
+from pipeline.parameters import SPAN
 from pipeline.schedule import Scheduler
+from pipeline.span import newest_span
 
 # The engines' words, in ours: everything else is on its way.
 ENDED = {
@@ -25,7 +29,8 @@ ENDED = {
 class ClusterRun(NamedTuple):
     """A run: `id` for the engine, `name` for people, `state` as in SUCCEEDED, `created` in ISO 8601.
 
-    error: the sentence of a run that failed. nodes: node id to its state, where the engine tells.
+    error: the sentence of a run that failed. nodes: node id to its state, where the engine tells. parameters: what
+    it was given.
     """
 
     id: str
@@ -34,6 +39,7 @@ class ClusterRun(NamedTuple):
     created: str
     error: str = ""
     nodes: dict[str, str] = {}  # noqa: RUF012 never changed
+    parameters: dict[str, Any] = {}  # noqa: RUF012
 
 
 class ClusterClient(Protocol):
@@ -45,8 +51,8 @@ class ClusterClient(Protocol):
     def run(self, run_id: str) -> ClusterRun:
         """One run."""
 
-    def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
-        """The newest runs of a pipeline, the newest first."""
+    def runs(self, pipeline: str) -> Iterator[ClusterRun]:
+        """The runs of a pipeline, the newest first."""
 
 
 def open_client(config: PipelineConfig, engine: Engine) -> ClusterClient:
@@ -74,7 +80,13 @@ def open_scheduler(config: PipelineConfig, engine: Engine) -> Scheduler:
 def submit(
     config: PipelineConfig, engine: Engine, parameters: dict[str, Any], name: str, cache: bool | None = None
 ) -> ClusterRun:
-    """Compiles the pipeline and starts a run of it with these runtime parameters."""
+    """Compiles the pipeline and starts a run of it with these runtime parameters.
+
+    Where the source has spans, the run trains the newest, and bears its name.
+    """
+    source, span = newest_span(config.source, parameters.get(DATA_PATH))
+    if span:
+        config, parameters = config.model_copy(update={"source": source}), {**parameters, SPAN: span}
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{config.name}{SUFFIXES[engine][0]}"
         compile_pipeline(config, engine, path)

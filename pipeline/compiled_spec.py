@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -57,12 +57,18 @@ class CompiledSpec:
 
     def label(self, node: str) -> str:
         """The label of a node's executor."""
-        return self.spec["components"][node]["executorLabel"]
+        task = {**self.tasks, **self.spec["root"]["dag"]["tasks"]}[node]
+        return self.spec["components"][task["componentRef"]["name"]]["executorLabel"]
 
     @property
     def parameters(self) -> dict[str, Json]:
         """Runtime parameters by name."""
         return self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
+
+    def declare(self, names: Iterable[str]) -> None:
+        """Adds texts that a run may bear for those who look at it; no node reads them."""
+        parameters = self.spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})
+        parameters |= {name: {"parameterType": "STRING", "defaultValue": "", "isOptional": True} for name in names}
 
     def complete(self, defaults: Mapping[str, Any]) -> None:
         """Adds what TFX 1.16 leaves out: values of parameters that nobody gives, and their way into the group."""
@@ -74,6 +80,10 @@ class CompiledSpec:
             self.spec["components"][GROUP]["inputDefinitions"] = {"parameters": kinds}
             passed = {name: {"componentInputParameter": name} for name in kinds}
             self.spec["root"]["dag"]["tasks"][GROUP]["inputs"] = {"parameters": passed}
+
+    def run_always(self, node: str) -> None:
+        """Keeps a node out of the engine's cache."""
+        self.tasks[node].pop("cachingOptions", None)
 
     def write(self, output: str | Path, engine: Engine) -> None:
         """Writes the file that the engine's client reads, complete or not at all."""

@@ -9,7 +9,7 @@ from components.trainer.custom_job import Machine, job_settings
 from efficientdet.errors import ConfigError
 from pipeline.cluster import ResourceConfig, TpuConfig
 from pipeline.config import PipelineConfig
-from pipeline.placement import vertex_gpu
+from pipeline.placement import secret_versions, vertex_gpu
 
 NODE = "Trainer"
 # Cores of Vertex AI's machines; those with an L4 come with a number of GPUs each.
@@ -40,6 +40,7 @@ def custom_job(config: PipelineConfig) -> Mapping[str, Any] | None:
         region=cluster.region,
         service_account=cluster.service_account,
         name=f"{config.name}-training",
+        secrets=secret_versions(cluster),
     )
 
 

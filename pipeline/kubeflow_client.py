@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -12,11 +13,14 @@ from typing import Any
 import kfp
 import kfp_server_api
 import urllib3
+from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH, ServiceAccountTokenVolumeCredentials
 
 from efficientdet.errors import EfficientDetError
 from pipeline.cluster import ClusterConfig
 from pipeline.cluster_run import ClusterRun, require, state_of
 from pipeline.compiled_spec import GROUP
+
+PAGE = 100
 
 
 class KubeflowClient:
@@ -27,7 +31,9 @@ class KubeflowClient:
         self._host = require(cluster.host, "cluster.host", "the address of Kubeflow's API")
         with self._said(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            self._client = kfp.Client(host=self._host, namespace=cluster.namespace or "kubeflow")
+            self._client = kfp.Client(
+                host=self._host, namespace=cluster.namespace or "kubeflow", credentials=_token_of_node()
+            )
 
     def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
         """Starts a run in the configured experiment."""
@@ -49,22 +55,29 @@ class KubeflowClient:
         with self.spoken():
             return as_run(self._client.get_run(run_id))
 
-    def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
-        """The newest of the configured experiment whose names begin with the pipeline's."""
+    def runs(self, pipeline: str) -> Iterator[ClusterRun]:
+        """Those of the configured experiment."""
+        experiment = self.experiment()
+        token = "" if experiment else None
+        while token is not None:
+            with self.spoken():
+                page = self._client.list_runs(
+                    page_token=token, page_size=PAGE, sort_by="created_at desc", experiment_id=experiment
+                )
+            yield from (as_run(each) for each in page.runs or [] if pipeline_of(each) == pipeline)
+            token = page.next_page_token or None
+
+    def experiment(self) -> str | None:
+        """The id of the configured experiment; None while nothing has run in it."""
         with self.spoken():
             try:
-                experiment = self._client.get_experiment(
+                found = self._client.get_experiment(
                     experiment_name=self._cluster.experiment, namespace=self._cluster.namespace
                 )
             except ValueError:  # the client's way to say that there is none yet
-                return []
-            listed = self._client.list_runs(
-                page_size=100,
-                sort_by="created_at desc",
-                experiment_id=experiment.experiment_id,
-                namespace=self._cluster.namespace,
-            )
-        return [as_run(each) for each in listed.runs or [] if each.display_name.startswith(pipeline)][:limit]
+                return None
+        name: str = found.experiment_id
+        return name
 
     @contextmanager
     def spoken(self) -> Iterator[kfp.Client]:
@@ -86,10 +99,24 @@ class KubeflowClient:
             ) from error
 
 
+def _token_of_node() -> ServiceAccountTokenVolumeCredentials | None:
+    """What a node proves to be itself with, where Kubeflow gives it a token."""
+    path = os.environ.get(KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH)
+    return ServiceAccountTokenVolumeCredentials(path) if Path(path).is_file() else None
+
+
 def as_run(run: Any) -> ClusterRun:
     """Of the client's V2beta1Run."""
     details = (run.run_details and run.run_details.task_details) or []
     nodes = {task.display_name: state_of(task.state) for task in details if task.display_name != GROUP}
     created = run.created_at.isoformat() if run.created_at else ""
     error = (run.error and run.error.message) or ""
-    return ClusterRun(run.run_id, run.display_name or "", state_of(run.state), created, error, nodes)
+    parameters = (run.runtime_config and run.runtime_config.parameters) or {}
+    return ClusterRun(run.run_id, run.display_name or "", state_of(run.state), created, error, nodes, parameters)
+
+
+def pipeline_of(run: Any) -> str:
+    """The name of a V2beta1Run's pipeline; of one that bears no specification, the first word of its own name."""
+    spec: Any = run.pipeline_spec or {}
+    name: str = spec.get("pipeline_spec", spec).get("pipelineInfo", {}).get("name", "")
+    return name or (run.display_name or "").partition(" ")[0]

@@ -11,14 +11,17 @@ from efficientdet.errors import ConfigError
 from efficientdet.registry import rival_of
 from pipeline import node
 from pipeline.beam import check_arguments
-from pipeline.cluster import ClusterConfig, check_nodes
+from pipeline.cluster import ClusterConfig, check_name, check_nodes
 from pipeline.compiled_spec import CompiledSpec, Engine, check_suffix
 from pipeline.config import PipelineConfig
 from pipeline.custom_job import NODE, check_strategy, custom_job
 from pipeline.fingerprint import data_fingerprint
-from pipeline.parameters import Parameters
+from pipeline.parameters import SPAN, TURN, Parameters
 from pipeline.pipeline import create_pipeline
-from pipeline.placement import place
+from pipeline.placement import place, secret_versions
+
+# They look the champion up, which no engine's cache knows of.
+LOOKING_UP = ("ExampleValidator", "Evaluator")
 
 
 def compile_pipeline(config: PipelineConfig, engine: Engine, output: str | Path) -> CompiledSpec:
@@ -29,16 +32,21 @@ def compile_pipeline(config: PipelineConfig, engine: Engine, output: str | Path)
     return spec
 
 
-def compile_spec(config: PipelineConfig, engine: Engine) -> CompiledSpec:
-    """The same, not written; ConfigError for what the engine does not have."""
+def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None) -> CompiledSpec:
+    """The same, not written; ConfigError for what the engine does not have.
+
+    data: fingerprint of the source; None reads it.
+    """
     cluster, parameters = config.cluster, Parameters.of(config)
+    check_name(config.name)
+    check_workers(config)
     check_arguments(config.beam)
     check_strategy(config)
     job = custom_job(config) if engine == "vertex" else None
     pipeline = create_pipeline(
         config,
         cluster.root,
-        data_fingerprint(config.source),
+        data_fingerprint(config.source) if data is None else data,
         baseline=f"@{rival_of(config.registry.alias)}",
         parameters=parameters,
         job=job,
@@ -56,25 +64,27 @@ def compile_spec(config: PipelineConfig, engine: Engine) -> CompiledSpec:
         runner.set_exit_handler(OutcomeReporter(config.name, cluster.report_to))
     spec = CompiledSpec(runner.run(pipeline, write_out=False))
     spec.complete(parameters.values)
+    spec.declare([SPAN, TURN])
+    for name in LOOKING_UP:
+        spec.run_always(name)
     place(spec, cluster, engine, elsewhere=[NODE] if job else [])
     return spec
+
+
+def check_workers(config: PipelineConfig) -> None:
+    """Raises ConfigError for files of Beam's steps that their workers do not have."""
+    places = {"cluster.root": config.cluster.root, "source.path": config.source.path}
+    for setting, place_ in places.items():
+        if config.beam.runner == "DataflowRunner" and "://" in place_ and not config.beam.workers_see_buckets:
+            raise ConfigError(
+                f"{setting}={place_}: nodes see a bucket as a folder, but workers of Dataflow do not; mount it in the "
+                "image of the workers as docs/clusters.md says and set beam.workers_see_buckets=true, or take another "
+                "beam.runner"
+            )
 
 
 def secret_words(cluster: ClusterConfig, engine: Engine) -> list[str]:
     """Arguments of a node's command for its secrets; none on Kubernetes, which gives them itself."""
     if engine == "kubeflow":
         return []
-    for number, secret in enumerate(cluster.secrets):
-        if secret.mount_path:
-            raise ConfigError(
-                f"cluster.secrets.{number}.mount_path: Vertex AI mounts no secrets; give {secret.name} variables"
-            )
-        if secret.variables and cluster.project is None:
-            raise ConfigError("cluster.project: the secrets are in Secret Manager; name Google Cloud's project")
-    if cluster.volumes:
-        raise ConfigError("cluster.volumes: Vertex AI mounts no volumes; put the data into a bucket, or leave them out")
-    return [
-        f"{node.SECRET}{variable}=projects/{cluster.project}/secrets/{name}/versions/latest"
-        for secret in cluster.secrets
-        for name, variable in secret.variables.items()
-    ]
+    return [f"{node.SECRET}{variable}={version}" for variable, version in secret_versions(cluster).items()]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import yaml
 
 from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cluster import ClusterConfig
-from pipeline.kubeflow_client import KubeflowClient
+from pipeline.compiled_spec import Json
+from pipeline.kubeflow_client import PAGE, KubeflowClient
 from pipeline.schedule import ScheduleConfig, Scheduled, timestamp
 
-PAGE = 100
 STATES = {"ENABLED": "ACTIVE", "DISABLED": "PAUSED"}
+# The number is a text in its API, whatever the client says.
+ONE_BY_ONE = {"max_concurrency": "1", "no_catchup": True}
 
 
 class KubeflowScheduler:
@@ -42,13 +47,12 @@ class KubeflowScheduler:
                 start_time=timestamp(schedule.start),
                 end_time=timestamp(schedule.end),
                 cron_expression=f"0 {schedule.cron}",  # seconds come first
-                max_concurrency=str(schedule.max_concurrent),  # as its API has it, whatever the client says
-                no_catchup=True,
                 params=parameters,
                 pipeline_package_path=str(spec),
                 enabled=not any(old.state == "PAUSED" for old in earlier),
                 pipeline_root=self._cluster.root,
                 service_account=self._cluster.service_account,
+                **ONE_BY_ONE,
             )
             for old in earlier:
                 client.delete_recurring_run(old.id)
@@ -62,24 +66,15 @@ class KubeflowScheduler:
         """As Scheduler.all, of the configured experiment."""
         found: list[Scheduled] = []
         with self._runs.spoken() as client:
-            try:
-                experiment = client.get_experiment(
-                    experiment_name=self._cluster.experiment, namespace=self._cluster.namespace
-                )
-            except ValueError:  # the client's way to say that there is none yet
-                return []
-            token = ""
-            while True:
+            experiment = self._runs.experiment()
+            token = "" if experiment else None
+            while token is not None:
                 page = client.list_recurring_runs(
-                    page_token=token,
-                    page_size=PAGE,
-                    sort_by="created_at desc",
-                    experiment_id=experiment.experiment_id,
+                    page_token=token, page_size=PAGE, sort_by="created_at desc", experiment_id=experiment
                 )
                 found += [as_scheduled(each) for each in page.recurring_runs or []]
-                token = page.next_page_token or ""
-                if not token:
-                    return found
+                token = page.next_page_token or None
+        return found
 
     def pause(self, name: str) -> None:
         """As Scheduler.pause."""
@@ -88,10 +83,28 @@ class KubeflowScheduler:
                 client.disable_recurring_run(each.id)
 
     def resume(self, name: str) -> None:
-        """As Scheduler.resume; of the turns that were missed Kubeflow may make up for the last."""
-        with self._runs.spoken() as client:
-            for each in self._there(name)[:1]:
-                client.enable_recurring_run(each.id)
+        """As Scheduler.resume; by another of its kind, for the old one makes up for the last turn that it missed."""
+        earlier = self._there(name)
+        if earlier[0].state == "ACTIVE":
+            return
+        with self._runs.spoken() as client, TemporaryDirectory() as folder:
+            old, path = client.get_recurring_run(earlier[0].id), Path(folder) / "turn.yaml"
+            path.write_text(yaml.safe_dump_all(_documents(old.pipeline_spec)), encoding="utf-8")
+            clock, config = old.trigger.cron_schedule, old.runtime_config
+            client.create_recurring_run(
+                experiment_id=old.experiment_id,
+                job_name=name,
+                start_time=timestamp(clock.start_time),
+                end_time=timestamp(clock.end_time),
+                cron_expression=clock.cron,
+                params=config.parameters or {},
+                pipeline_package_path=str(path),
+                pipeline_root=config.pipeline_root,
+                service_account=old.service_account,
+                **ONE_BY_ONE,
+            )
+            for each in earlier:
+                client.delete_recurring_run(each.id)
 
     def delete(self, name: str) -> None:
         """As Scheduler.delete."""
@@ -108,8 +121,14 @@ class KubeflowScheduler:
         raise EfficientDetError(f"{name}: has no schedule in the experiment {self._cluster.experiment}; set one first")
 
 
+def _documents(spec: Json) -> list[Json]:
+    """What a file of the specification holds that Kubeflow sends in one."""
+    return [spec["pipeline_spec"], spec["platform_spec"]] if "pipeline_spec" in spec else [spec]
+
+
 def as_scheduled(run: Any) -> Scheduled:
     """Of the client's V2beta1RecurringRun."""
     cron = (run.trigger and run.trigger.cron_schedule and run.trigger.cron_schedule.cron) or ""
     mode = {"ENABLE": "ACTIVE", "DISABLE": "PAUSED"}.get(run.mode or "", "ACTIVE")
-    return Scheduled(run.recurring_run_id, run.display_name or "", STATES.get(run.status or "", mode), cron)
+    made = timestamp(run.created_at) or ""
+    return Scheduled(run.recurring_run_id, run.display_name or "", STATES.get(run.status or "", mode), cron, since=made)

@@ -10,9 +10,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from components.secret_manager import read_secrets
 
 # Where Vertex AI (gs) and the launcher of Kubeflow Pipelines (all) show buckets.
 MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
@@ -52,17 +53,6 @@ def to_addresses(text: str, mounts: Names) -> str:
     for address, folder in mounts.items():
         text = text.replace(f'"{folder}', f'"{address}')
     return text
-
-
-def read_secrets(secrets: Names, client: Callable[[], Any] | None = None) -> dict[str, str]:
-    """Variable to value, of variable to the name of a secret's version in Secret Manager."""
-    if not secrets:
-        return {}
-    from google.cloud import secretmanager
-
-    open_client = (client or secretmanager.SecretManagerServiceClient)()
-    versions = {variable: open_client.access_secret_version(name=name) for variable, name in secrets.items()}
-    return {variable: version.payload.data.decode() for variable, version in versions.items()}
 
 
 def _shown(text: str, address: str, folder: str) -> bool:

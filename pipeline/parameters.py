@@ -10,6 +10,9 @@ from tfx.orchestration.data_types import RuntimeParameter
 from components.run_parameters import COMPILED, DATA_PATH, EPOCHS, FLOORS
 from pipeline.config import PipelineConfig
 
+SPAN, TURN = "span", "turn"
+"""What a run bears besides: the span that it trains, and the turn of the schedule that began it."""
+
 
 class Parameters(NamedTuple):
     """Each parameter's value in the config, under the name by which a run sets it.

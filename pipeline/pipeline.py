@@ -114,7 +114,7 @@ def create_pipeline(
         examples=examples,
         statistics=statistics.outputs["statistics"],
         registry=registry,
-        tags=config.card.tags | {"inputs": inputs, "data": data, "baseline": baseline},
+        tags=config.card.tags | {"inputs": inputs, "data": data},
         fingerprint=code + lost,
         run_parameters=run_parameters,
     )

@@ -79,6 +79,27 @@ def vertex_gpu(model: str) -> str:
     return model.upper().replace("-", "_")
 
 
+def secret_versions(cluster: ClusterConfig) -> dict[str, str]:
+    """On Vertex AI, which has no secrets of its own: variable to the name of its secret's version in Secret Manager.
+
+    Raises ConfigError for what can only be mounted, which Vertex AI does not do.
+    """
+    for number, secret in enumerate(cluster.secrets):
+        if secret.mount_path:
+            raise ConfigError(
+                f"cluster.secrets.{number}.mount_path: Vertex AI mounts no secrets; give {secret.name} variables"
+            )
+        if secret.variables and cluster.project is None:
+            raise ConfigError("cluster.project: the secrets are in Secret Manager; name Google Cloud's project")
+    if cluster.volumes:
+        raise ConfigError("cluster.volumes: Vertex AI mounts no volumes; put the data into a bucket, or leave them out")
+    return {
+        variable: f"projects/{cluster.project}/secrets/{name}/versions/latest"
+        for secret in cluster.secrets
+        for name, variable in secret.variables.items()
+    }
+
+
 def _accelerator(kind: str, count: int) -> dict[str, str]:
     # Older and newer releases of Kubeflow read different ones of these.
     return {"type": kind, "count": str(count), "resourceType": kind, "resourceCount": str(count)}

@@ -56,6 +56,7 @@ class ScheduleConfig(Settings):
     end: AwareDatetime | None = Field(None, description="No run after.")
     max_concurrent: int = Field(1, ge=1, le=10, description="Runs at once at most; a run that would be one more waits"
                                 " for its next turn.")  # fmt: skip
+    max_failures: int = Field(3, ge=1, description="So many failures in a row pause the schedule.")
 
     @model_validator(mode="after")
     def _in_order(self) -> ScheduleConfig:
@@ -68,7 +69,7 @@ class Scheduled(NamedTuple):
     """A schedule as the engine has it.
 
     id: for the engine. name: the pipeline's. state: ACTIVE, PAUSED or ENDED. cron: as the engine spells it. next: when
-    its next run begins, in ISO 8601, where the engine tells.
+    its next turn is, where the engine tells; since: when it was made or last resumed, both in ISO 8601.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Scheduled(NamedTuple):
     state: str
     cron: str
     next: str = ""
+    since: str = ""
 
 
 class Scheduler(Protocol):
@@ -85,7 +87,10 @@ class Scheduler(Protocol):
     """
 
     def put(self, spec: Path, name: str, schedule: ScheduleConfig, parameters: dict[str, Any]) -> Scheduled:
-        """Makes the schedule of a compiled file, or changes the one of this name; a paused one stays paused."""
+        """Makes the schedule of a compiled turn, or changes the one of this name; a paused one stays paused.
+
+        One turn is taken at a time, whatever `schedule.max_concurrent` says of the runs that they begin.
+        """
 
     def find(self, name: str) -> Scheduled | None:
         """The schedule of a pipeline."""
@@ -97,7 +102,7 @@ class Scheduler(Protocol):
         """No further runs until it is resumed."""
 
     def resume(self, name: str) -> None:
-        """Runs begin again, from the next turn on."""
+        """Runs begin again, from the next turn on; earlier failures are forgotten."""
 
     def delete(self, name: str) -> None:
         """Removes it; runs that have begun go on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,9 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import aiplatform
 from google.cloud.aiplatform_v1.types import PipelineTaskDetail
+from google.protobuf import json_format
 
-from efficientdet.errors import EfficientDetError
+from efficientdet.errors import EfficientDetError, reason
 from pipeline.cluster import ClusterConfig
 from pipeline.cluster_run import ClusterRun, require, state_of
 from pipeline.compiled_spec import GROUP
@@ -30,6 +32,7 @@ class VertexClient:
             "project": require(cluster.project, "cluster.project", "Google Cloud's project"),
             "location": cluster.region,
         }
+        _mute_google()
 
     def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
         """Starts a run, labelled with the pipeline's name."""
@@ -58,11 +61,12 @@ class VertexClient:
         with self.spoken():
             return as_run(aiplatform.PipelineJob.get(run_id, **self.place))
 
-    def runs(self, pipeline: str, limit: int) -> list[ClusterRun]:
-        """The newest that `submit` labelled with the pipeline's name."""
+    def runs(self, pipeline: str) -> Iterator[ClusterRun]:
+        """Those that are labelled with the pipeline's name."""
         with self.spoken():
             asked = {"filter": f'labels.{LABEL}="{pipeline}"', "order_by": "create_time desc"}
-            return [as_run(job) for job in aiplatform.PipelineJob.list(**asked, **self.place)[:limit]]
+            found = aiplatform.PipelineJob.list(**asked, **self.place)
+        yield from (as_run(job) for job in found)
 
     @contextmanager
     def spoken(self) -> Iterator[None]:
@@ -76,6 +80,17 @@ class VertexClient:
             ) from error
         except GoogleAPIError as error:
             raise EfficientDetError(f"{where}: Vertex AI refuses: {' '.join(str(error).split())[:500]}") from error
+        except (ValueError, RuntimeError) as error:
+            raise EfficientDetError(f"{where}: Google's client refuses: {reason(error)}") from error
+
+
+def _mute_google() -> None:
+    """Keeps Google's notes off standard output, which is for what programs read; its warnings go to standard error."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("google.cloud.aiplatform"):
+            logger = logging.getLogger(name)
+            logger.handlers.clear()
+            logger.setLevel(logging.WARNING)
 
 
 def job_id(name: str) -> str:
@@ -92,4 +107,6 @@ def as_run(job: aiplatform.PipelineJob) -> ClusterRun:
     nodes = {name: state for name, state in nodes.items() if name != GROUP}
     created = resource.create_time.isoformat() if resource.create_time else ""
     state = state_of(resource.state.name)
-    return ClusterRun(job.name, resource.display_name, state, created, resource.error.message, nodes)
+    config = json_format.MessageToDict(type(resource).pb(resource).runtime_config)
+    parameters = config.get("parameterValues", {})
+    return ClusterRun(job.name, resource.display_name, state, created, resource.error.message, nodes, parameters)

@@ -29,13 +29,12 @@ class VertexScheduler:
             "cron": f"TZ={schedule.time_zone} {schedule.cron}",
             "start_time": timestamp(schedule.start),
             "end_time": timestamp(schedule.end),
-            "max_concurrent_run_count": schedule.max_concurrent,
+            "max_concurrent_run_count": 1,
         }
         with self._runs.spoken():
-            earlier = self._named(name)
-            job = self._runs.job(spec, name, parameters, cache=None)
-            if earlier:
-                return self._change(earlier[0], job, timing)
+            job = self._runs.job(spec, spec.stem, parameters, cache=None)
+            if there := [each for each in self._named(name) if _state(each) != "ENDED"]:
+                return self._change(there[0], job, {LABEL: spec.stem}, timing)
             made = aiplatform.PipelineJobSchedule(pipeline_job=job, display_name=name)
             made.create(**timing, service_account=self._cluster.service_account)
             return as_scheduled(made.gca_resource)
@@ -54,26 +53,31 @@ class VertexScheduler:
     def pause(self, name: str) -> None:
         """As Scheduler.pause."""
         with self._runs.spoken():
-            self._there(name).pause()
+            self._there(name)[0].pause()
 
     def resume(self, name: str) -> None:
         """As Scheduler.resume."""
         with self._runs.spoken():
-            self._there(name).resume(catch_up=False)
+            self._there(name)[0].resume(catch_up=False)
 
     def delete(self, name: str) -> None:
         """As Scheduler.delete."""
         with self._runs.spoken():
-            self._there(name).delete()
+            for each in self._there(name):
+                each.delete()
 
     def _change(
-        self, old: aiplatform.PipelineJobSchedule, job: aiplatform.PipelineJob, timing: dict[str, Any]
+        self,
+        old: aiplatform.PipelineJobSchedule,
+        job: aiplatform.PipelineJob,
+        labels: dict[str, str],
+        timing: dict[str, Any],
     ) -> Scheduled:
         """The old schedule, its timing and its job replaced."""
         wanted = {
             "runtime_config": job.runtime_config,
             "pipeline_spec": job.pipeline_spec,
-            "labels": {LABEL: old.gca_resource.display_name},
+            "labels": labels,
             "service_account": self._cluster.service_account,
         }
         # A start that is not asked for stays what it was: there is no schedule without one.
@@ -90,17 +94,24 @@ class VertexScheduler:
         return as_scheduled(old.api_client.update_schedule(schedule=resource, update_mask=mask))
 
     def _named(self, name: str) -> list[Any]:
-        found = aiplatform.PipelineJobSchedule.list(filter=f'display_name="{name}"', **self._runs.place)
-        return [each for each in found if each.display_name == name]
+        """Those that go on before those that have ended, which stay there; of both the newest first."""
+        asked = {"filter": f'display_name="{name}"', "order_by": "create_time desc"}
+        found = aiplatform.PipelineJobSchedule.list(**asked, **self._runs.place)
+        return sorted((each for each in found if each.display_name == name), key=lambda each: _state(each) == "ENDED")
 
-    def _there(self, name: str) -> Any:
+    def _there(self, name: str) -> list[Any]:
         if found := self._named(name):
-            return found[0]
+            return found
         raise EfficientDetError(f"{name}: has no schedule in {self._runs.place['project']}; set one first")
+
+
+def _state(schedule: aiplatform.PipelineJobSchedule) -> str:
+    return as_scheduled(schedule.gca_resource).state
 
 
 def as_scheduled(schedule: Schedule) -> Scheduled:
     """Of the client's Schedule."""
     state = STATES.get(schedule.state.name, "ACTIVE")
-    following = schedule.next_run_time.isoformat() if schedule.next_run_time else ""
-    return Scheduled(schedule.name.rpartition("/")[2], schedule.display_name, state, schedule.cron, following)
+    following = timestamp(schedule.next_run_time) or ""
+    since = timestamp(schedule.last_resume_time or schedule.create_time) or ""
+    return Scheduled(schedule.name.rpartition("/")[2], schedule.display_name, state, schedule.cron, following, since)

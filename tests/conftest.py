@@ -7,14 +7,17 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from efficientdet.registry import Registry
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -25,6 +28,17 @@ def no_leftover_networks() -> Iterator[None]:
         sys.modules["keras"].utils.clear_session()
         gc.collect()
         gc.freeze()  # what is left stays, TensorFlow's modules above all: no later collection goes through it again
+
+
+@pytest.fixture(scope="session")
+def new_registry(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Registry]:
+    """Makes an empty registry in a new folder, faster than MLflow does."""
+    from efficientdet.registry.mlflow_client import Location
+    from tests.registry_copy import copy_registry
+
+    empty = tmp_path_factory.mktemp("empty") / "registry"
+    Location.parse(str(empty)).create()
+    return lambda folder: copy_registry(empty, folder)
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,17 @@ from zipfile import ZipFile
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from efficientdet.data.demo import write_demo_data
+from pipeline.cli import main
+from pipeline.compiled_spec import Engine
 from pipeline.config import load_config
 from pipeline.image import EXTRAS
 from pipeline.kubeflow_runner import compile_pipeline
+from pipeline.turn_spec import compile_turn
 from tests.build_context import REPOSITORY, copy_context, let_through
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
@@ -112,6 +116,15 @@ def test_every_container_starts_what_the_image_has(compiled: Any):
     assert {tuple(each["container"]["command"][:3]) for each in executors} == {("python", "-m", "pipeline.node")}
     assert "ENV PATH=/opt/efficientdet/bin:$PATH" in DOCKERFILE
     assert "ENTRYPOINT" not in DOCKERFILE, "Kubernetes would put it in front of nothing, docker in front of commands"
+
+
+@pytest.mark.parametrize("engine", ["kubeflow", "vertex"])
+def test_the_turns_of_a_schedule_start_what_the_image_has(engine: Engine, wheel: Wheel):
+    config = load_config("pipeline/configs/demo.yaml").override({"cluster": CLUSTER})
+    [container] = compile_turn(config, engine).containers.values()
+    assert container["command"][:3] == ["python", "-m", "pipeline"]
+    assert "pipeline/__main__.py" in wheel.files
+    assert CliRunner().invoke(main, [*container["command"][3:], "--help"]).exit_code == 0
 
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel: Wheel):

@@ -25,16 +25,21 @@ class ChampionBundle(NamedTuple):
         return [name for name in files if name in own and self.same_classes]
 
 
-def fetch_champion(exec_properties: Mapping[str, Any], destination: Path, label_map: LabelMap) -> ChampionBundle | None:
-    """Copies the bundle to compare with to `destination`; None when the pipeline names none or there is none yet."""
-    baseline, settings = exec_properties["baseline"], json.loads(exec_properties["registry"])
+def look_up_baseline(exec_properties: Mapping[str, Any]) -> str:
+    """The number of the version to compare with; empty when the pipeline names none or there is none yet."""
+    baseline: str = exec_properties["baseline"]
+    if not baseline.startswith("@"):
+        return baseline
+    settings = json.loads(exec_properties["registry"])
+    champion = open_registry(settings["uri"]).champion(settings["name"], baseline.removeprefix("@"))
+    return champion.version if champion else ""
+
+
+def fetch_champion(
+    baseline: str, settings: Mapping[str, str], destination: Path, label_map: LabelMap
+) -> ChampionBundle | None:
+    """Copies the bundle of version `baseline` to `destination`; None when that is empty."""
     if not baseline:
         return None
-    registry = open_registry(settings["uri"])
-    if baseline.startswith("@"):
-        champion = registry.champion(settings["name"], baseline.removeprefix("@"))
-        if champion is None:
-            return None
-        baseline = champion.version
-    version = registry.fetch(settings["name"], baseline, destination)
+    version = open_registry(settings["uri"]).fetch(settings["name"], baseline, destination)
     return ChampionBundle(version, destination, LabelMap.load(destination).hash == label_map.hash)

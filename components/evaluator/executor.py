@@ -16,7 +16,7 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
 from components.evaluator import extractor
-from components.evaluator.champion import ChampionBundle, fetch_champion
+from components.evaluator.champion import ChampionBundle, fetch_champion, look_up_baseline
 from components.evaluator.detectors import release_detectors
 from components.evaluator.eval_config import BASELINE, eval_config
 from components.evaluator.evidence import Findings, gather
@@ -44,7 +44,7 @@ Artifacts = dict[str, list[Artifact]]
 class Case(NamedTuple):
     """What is to be judged: the bundle in a folder, on all `total` images of a split of examples, with their label map.
 
-    pattern: the split's shards.
+    pattern: the split's shards. baseline: the registry version to compare with, empty for none.
     """
 
     bundle: Path
@@ -54,6 +54,7 @@ class Case(NamedTuple):
     split: str
     total: int
     bounds: Bounds
+    baseline: str
 
     @classmethod
     def open(cls, input_dict: Artifacts, exec_properties: dict[str, Any]) -> Case:
@@ -65,7 +66,8 @@ class Case(NamedTuple):
         bundle = Path(artifact_utils.get_single_uri(input_dict[keys.MODEL_KEY]))
         check_bundle(bundle, label_map)
         [folder] = artifact_utils.get_split_uris([examples], split)
-        return cls(bundle, examples.uri, f"{folder}/*", label_map, split, count_images(examples, split), bounds)
+        total, baseline = count_images(examples, split), look_up_baseline(exec_properties)
+        return cls(bundle, examples.uri, f"{folder}/*", label_map, split, total, bounds, baseline)
 
 
 def read_bounds(exec_properties: Mapping[str, Any]) -> Bounds:
@@ -91,6 +93,7 @@ class Executor(stock.Executor):
         has another label map than the examples, and DataError when the split is empty.
         """
         case = Case.open(input_dict, exec_properties)
+        settings = json.loads(exec_properties["registry"])
         evaluation = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         trial = try_out(case.bundle, case.bounds, case.pattern, exec_properties["timeout_s"])
         if trial.failures:
@@ -99,7 +102,7 @@ class Executor(stock.Executor):
         with TemporaryDirectory() as folder:
             champion = None
             if case.bounds.max_champion_drop is not None:
-                champion = fetch_champion(exec_properties, Path(folder) / BASELINE, case.label_map)
+                champion = fetch_champion(case.baseline, settings, Path(folder) / BASELINE, case.label_map)
             compared = champion.comparable(variants(case.bundle)) if champion else []
             if champion and compared:
                 check_bundle(champion.folder, case.label_map)
@@ -189,6 +192,7 @@ def _record(case: Case, found: Findings, champion: str) -> Blessing:
         missing_classes=known.missing_classes,
         runtimes=known.runtimes,
         split_identity=found.split_identity,
+        baseline=case.baseline,
         champion=champion,
         champion_metrics=found.champion_metrics,
         on_inconclusive=case.bounds.on_inconclusive,
@@ -204,6 +208,7 @@ def _refused(case: Case, trial: Trial) -> Blessing:
         images_total=case.total,
         metrics={},
         runtimes=trial.runtimes,
+        baseline=case.baseline,
     )
 
 

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tfx.extensions.google_cloud_ai_platform.constants import ENABLE_VERTEX_KEY, VERTEX_REGION_KEY
 from tfx.extensions.google_cloud_ai_platform.trainer import executor as stock
 
+from components.secret_manager import read_secrets
 from components.trainer.executor import Executor as TrainingExecutor
+
+# The variable that tells a machine which secrets it needs: their names, not what they are.
+SECRETS = "EFFICIENTDET_SECRETS"
 
 
 class Executor(stock.GenericExecutor):
     """Starts the job, whose machines run our Trainer's own executor, and waits for its end."""
 
     def _GetExecutorClass(self) -> type[TrainingExecutor]:  # noqa: N802 TFX's own name
-        return TrainingExecutor
+        return MachineExecutor
+
+
+class MachineExecutor(TrainingExecutor):
+    """The training on each of the job's machines, which fetches the secrets first: the node's own are not theirs."""
+
+    def Do(self, *words: Any, **named: Any) -> None:  # noqa: N802 TFX's own name
+        """As the Trainer's, with the secrets that the job names in the environment."""
+        os.environ.update(read_secrets(json.loads(os.environ.get(SECRETS, "{}"))))
+        super().Do(*words, **named)
 
 
 class Machine(NamedTuple):
@@ -36,7 +51,14 @@ class Machine(NamedTuple):
 
 
 def job_settings(
-    machine: Machine, workers: int, image: str, project: str, region: str, service_account: str | None, name: str
+    machine: Machine,
+    workers: int,
+    image: str,
+    project: str,
+    region: str,
+    service_account: str | None,
+    name: str,
+    secrets: Mapping[str, str],
 ) -> dict[str, Any]:
     """What the node's `custom_config` holds besides the training's own, for TFX's client of Vertex AI.
 
@@ -48,8 +70,9 @@ def job_settings(
       region: of the job.
       service_account: that runs the job; None: Vertex AI's own.
       name: the job's, for people.
+      secrets: variable to the name of its secret's version in Secret Manager, for every machine.
     """
-    job_spec: dict[str, Any] = {"worker_pool_specs": _pools(machine, workers, image)}
+    job_spec: dict[str, Any] = {"worker_pool_specs": _pools(machine, workers, image, secrets)}
     if service_account:
         job_spec["service_account"] = service_account
     return {
@@ -59,10 +82,12 @@ def job_settings(
     }
 
 
-def _pools(machine: Machine, workers: int, image: str) -> Sequence[dict[str, Any]]:
+def _pools(machine: Machine, workers: int, image: str, secrets: Mapping[str, str]) -> Sequence[dict[str, Any]]:
+    container: dict[str, Any] = {"image_uri": image}
+    if secrets:
+        container["env"] = [{"name": SECRETS, "value": json.dumps(secrets)}]
     # Their command is TFX's to fill in: one dict for each, lest they share it.
     counts = [1, workers - 1] if workers > 1 else [1]
     return [
-        {"machine_spec": machine.spec, "replica_count": count, "container_spec": {"image_uri": image}}
-        for count in counts
+        {"machine_spec": machine.spec, "replica_count": count, "container_spec": dict(container)} for count in counts
     ]

@@ -44,11 +44,11 @@ class Override:
 class Blessing:
     """The judgement of one model on one split, with all that it rests on.
 
-    split_identity: hash of the split's images and groundtruth. metrics: COCO's twelve numbers per variant.
-    per_class: the same by variant and class name. slices: by slice and variant. missing_classes: those without
-    groundtruth in the split. runtimes: by variant `bytes`, and `latency_ms` where measured. champion: the registry
-    version compared with ("" for none). champion_metrics: its numbers on the same images. on_inconclusive: what the
-    configuration makes of a verdict that is INCONCLUSIVE.
+    split_identity: hash of the split's images and groundtruth. metrics: COCO's twelve numbers per variant. per_class:
+    the same by variant and class name. slices: by slice and variant. missing_classes: those without groundtruth in the
+    split. runtimes: by variant `bytes`, and `latency_ms` where measured. baseline: the registry version that was
+    champion then ("" for none). champion: the same, if it could be compared with. champion_metrics: its numbers on the
+    same images. on_inconclusive: what the configuration makes of a verdict that is INCONCLUSIVE.
     """
 
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
@@ -61,6 +61,7 @@ class Blessing:
     missing_classes: tuple[str, ...] = ()
     runtimes: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
     split_identity: str = ""
+    baseline: str = ""
     champion: str = ""
     champion_metrics: Metrics = Field(default_factory=dict)
     on_inconclusive: Literal["refuse", "bless"] = "refuse"

@@ -97,8 +97,8 @@ class Registry(Source, Protocol):
     def note(self, name: str, key: str, value: str) -> None:
         """Notes one text of at most 5000 characters with a registered name, at once or not at all."""
 
-    def unfinished(self, before: datetime) -> list[str]:
-        """Ids of publishings that stored files before this moment and have no version."""
+    def unfinished(self, before: datetime, name: str | None = None) -> list[str]:
+        """Ids of publishings, of one name or of all, that stored files before this moment and have no version."""
 
     def discard(self, publishing: str) -> None:
         """Removes what such a publishing stored."""
@@ -107,7 +107,11 @@ class Registry(Source, Protocol):
         """Removes a version without an alias, then its files; its number is never given again."""
 
     def versions(self, name: str | None = None) -> list[ModelVersion]:
-        """The versions of one name or of all, names in order, newest first; none when there is no registry yet."""
+        """The versions of one name or of all, names in order, newest first; none when there is no registry yet.
+
+        One that is damaged where the registry can tell is left out, with a warning that names it; `get` says what is
+        wrong with it.
+        """
 
     def champion(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
         """The version `alias` points at, or None when the name or the alias does not exist."""

@@ -28,7 +28,10 @@ class CachedRegistry:
 
     def get(self, name: str, selector: str = CHAMPION) -> ModelVersion:
         """As Registry.get; UnreachableError when nobody answers, and the cache knows nothing of this name."""
-        return select(self.uri, name, selector, self._versions(name), self._names)
+        versions = self._versions(name)
+        if self._offline or any(selector in (version.version, *version.aliases) for version in versions):
+            return select(self.uri, name, selector, versions, list)
+        return self._registry.get(name, selector)  # which says what is wrong with it, or what there is instead
 
     def fetch(self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None) -> ModelVersion:
         """As Registry.fetch."""
@@ -67,9 +70,6 @@ class CachedRegistry:
             self._offline = True
             self._say(f"{unreachable}; going by what it said last")
         return recalled
-
-    def _names(self) -> list[str]:
-        return [] if self._offline else sorted({version.name for version in self._registry.versions()})
 
     def _download(self, version: ModelVersion, path: str, partial: Path) -> None:
         if self._offline:

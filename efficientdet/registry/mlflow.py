@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from efficientdet.bundle import verify_manifest
-from efficientdet.errors import RegistryError
-from efficientdet.registry import CHAMPION, Metrics, ModelVersion, check_alias, check_name
+from efficientdet.registry import CHAMPION, ModelVersion, check_name
 from efficientdet.registry.fetching import fetch_bundle, verify
 from efficientdet.registry.mlflow_client import Location, again, tolerate
 from efficientdet.registry.mlflow_errors import requests
 from efficientdet.registry.mlflow_files import delete_files, download, runs_before, store
 from efficientdet.registry.parcel import Parcel
 from efficientdet.registry.selection import select
+from efficientdet.registry.version_store import VersionStore
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as StoredVersion
@@ -26,7 +25,7 @@ _PREFIX = "efficientdet."
 """Tags of a stored version that are ours; all others are the caller's."""
 
 
-class MlflowRegistry:
+class MlflowRegistry(VersionStore):
     """A Registry in MLflow: the files of a version are artifacts of one run, everything else are its tags.
 
     A version is created last, in one transaction with the tag that calls it complete; so a process killed
@@ -36,35 +35,6 @@ class MlflowRegistry:
     def __init__(self, uri: str) -> None:
         self._location = Location.parse(uri)
         self.uri = self._location.uri
-
-    def register(
-        self,
-        bundle: Path,
-        name: str,
-        *,
-        metrics: Metrics | None = None,
-        tags: Mapping[str, str] | None = None,
-        documents: Sequence[Path] = (),
-    ) -> ModelVersion:
-        """As Registry.register; raises ModelError when the bundle itself is not whole."""
-        check_name(name)
-        verify_manifest(bundle)
-        with self._requests(f"registering {name}"):
-            parcel = Parcel.pack(Path(bundle), name, metrics or {}, tags or {}, documents)
-            self._location.create()
-            if not self._same_content(name, parcel.entry.content):
-                self._create_version(parcel, store(self._location.client, parcel))
-            registered = self._same_content(name, parcel.entry.content)
-        if registered is None:
-            raise RegistryError(f"{self.uri}: the new version of {name} was deleted at once; register it again")
-        return registered
-
-    def set_alias(self, name: str, alias: str, version: str) -> None:
-        """As Registry.set_alias."""
-        check_alias(alias)
-        if alias not in self.get(name, version).aliases:
-            with self._requests(f"setting {name}@{alias}"):
-                again(self._location.client.set_registered_model_alias, name, alias, version)
 
     def drop_alias(self, name: str, alias: str) -> None:
         """As Registry.drop_alias."""
@@ -86,32 +56,6 @@ class MlflowRegistry:
         """As Registry.note."""
         with self._requests(f"noting {key} with {name}"):
             again(self._location.client.set_registered_model_tag, name, _PREFIX + key, value)
-
-    def delete(self, name: str, version: str) -> None:
-        """As Registry.delete."""
-        if aliases := self.get(name, version).aliases:
-            raise RegistryError(f"{self.uri}: {name}@{version} is {' and '.join(aliases)}; it stays")
-        with self._requests(f"deleting {name}@{version}"):
-            client = self._location.client
-            run_id = client.get_model_version(name, version).run_id
-            again(client.delete_model_version, name, version)
-            delete_files(client, run_id)
-
-    def versions(self, name: str | None = None) -> list[ModelVersion]:
-        """As Registry.versions."""
-        if name is not None:
-            check_name(name)
-        if not self._location.exists:
-            return []
-        with self._requests("listing the models"):
-            client = self._location.client
-            found = [
-                _visible(stored, model.aliases)
-                for model in _all(client.search_registered_models, f"name='{name}'" if name else None)
-                for stored in _all(client.search_model_versions, f"name='{model.name}'")
-                if _is_complete(stored)
-            ]
-        return sorted(found, key=lambda version: (version.name, -int(version.version)))
 
     def get(self, name: str, selector: str = CHAMPION) -> ModelVersion:
         """As Registry.get; the sentence about an unknown name or alias tells the nearest ones."""
@@ -141,28 +85,48 @@ class MlflowRegistry:
             stored = again(self._location.client.get_model_version, version.name, version.version)
             download(self._location.client, stored.run_id, path, target)
 
-    def unfinished(self, before: datetime) -> list[str]:
+    def unfinished(self, before: datetime, name: str | None = None) -> list[str]:
         """As Registry.unfinished: they are runs."""
         if not self._location.exists:
             return []
         with self._requests("looking for unfinished publishings"):
             client = self._location.client
             used = {version.run_id for version in _all(client.search_model_versions, None)}
-            return [run for run in runs_before(client, before) if run not in used]
+            return [run for run in runs_before(client, before, name) if run not in used]
 
     def discard(self, publishing: str) -> None:
         """As Registry.discard."""
         with self._requests(f"removing the files of run {publishing}"):
             delete_files(self._location.client, publishing)
 
-    def _same_content(self, name: str, content: str) -> ModelVersion | None:
-        """The oldest version with this content; younger twins, of processes that raced us, are taken back."""
-        same = [version for version in self.versions(name) if version.content == content]
-        for twin in same[:-1]:
-            if not twin.aliases:
-                with tolerate("RESOURCE_DOES_NOT_EXIST"):
-                    again(self._location.client.delete_model_version, name, twin.version)
-        return same[-1] if same else None
+    def _check_new(self, name: str) -> None:
+        check_name(name)
+
+    def _visible(self, name: str | None) -> Iterator[ModelVersion]:
+        if not self._location.exists:
+            return
+        client = self._location.client
+        for model in _all(client.search_registered_models, f"name='{name}'" if name else None):
+            for stored in _all(client.search_model_versions, f"name='{model.name}'"):
+                if _is_complete(stored):
+                    yield _as_ours(stored, model.aliases)
+
+    def _publish(self, parcel: Parcel) -> None:
+        self._location.create()
+        self._create_version(parcel, store(self._location.client, parcel))
+
+    def _take_back(self, twin: ModelVersion) -> None:
+        with tolerate("RESOURCE_DOES_NOT_EXIST"):
+            again(self._location.client.delete_model_version, twin.name, twin.version)
+
+    def _point(self, name: str, alias: str, version: str) -> None:
+        again(self._location.client.set_registered_model_alias, name, alias, version)
+
+    def _remove(self, name: str, version: str) -> None:
+        client = self._location.client
+        run_id = client.get_model_version(name, version).run_id
+        again(client.delete_model_version, name, version)
+        delete_files(client, run_id)
 
     def _create_version(self, parcel: Parcel, run_id: str) -> None:
         client, entry = self._location.client, parcel.entry
@@ -177,7 +141,7 @@ class MlflowRegistry:
         }
         tags = {**entry.tags, **{_PREFIX + key: value for key, value in ours.items()}}
         source = again(client.get_run, run_id).info.artifact_uri
-        # tried again after it was done unheard it makes a twin, which `_same_content` takes back
+        # tried again after it was done unheard it makes a twin, which `_oldest` takes back
         again(client.create_model_version, entry.name, source, run_id, tags=tags, description=parcel.description)
 
     def _requests(self, doing: str) -> AbstractContextManager[None]:
@@ -188,7 +152,7 @@ def _is_complete(stored: StoredVersion) -> bool:
     return stored.status == "READY" and stored.tags.get(_PREFIX + "complete") == "true"
 
 
-def _visible(stored: StoredVersion, aliases: Mapping[str, Any]) -> ModelVersion:
+def _as_ours(stored: StoredVersion, aliases: Mapping[str, Any]) -> ModelVersion:
     """A stored version in our words; `aliases` are those of its name, pointing at version numbers."""
     ours = {key.removeprefix(_PREFIX): value for key, value in stored.tags.items() if key.startswith(_PREFIX)}
     return ModelVersion(

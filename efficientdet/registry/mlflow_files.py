@@ -97,10 +97,14 @@ def delete_files(client: MlflowClient, run_id: str) -> None:
     again(client.delete_run, run_id)
 
 
-def runs_before(client: MlflowClient, moment: datetime) -> list[str]:
-    """Ids of the runs of publishings that began before a moment; others' runs in the experiment are none of ours."""
+def runs_before(client: MlflowClient, moment: datetime, name: str | None = None) -> list[str]:
+    """Ids of the runs of publishings, of one name or of all, that began before a moment.
+
+    Others' runs in the experiment are none of ours.
+    """
     experiment = again(client.get_experiment_by_name, EXPERIMENT)
-    condition = f"attributes.start_time < {int(moment.timestamp() * 1000)} AND tags.{PUBLISHING} LIKE '%'"
+    of = f"= '{name}'" if name else "LIKE '%'"
+    condition = f"attributes.start_time < {int(moment.timestamp() * 1000)} AND tags.{PUBLISHING} {of}"
     token, found = None, list[str]()
     while experiment is not None:
         page = again(client.search_runs, [experiment.experiment_id], condition, page_token=token)

@@ -6,7 +6,8 @@ says; whoever promotes next finishes that first, when the process before was kil
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Literal
 from uuid import uuid4
 
@@ -16,11 +17,13 @@ from efficientdet.errors import RegistryError, printable
 from efficientdet.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry
 
 _LOG, _SETTLED = "promotion.", "promotions_settled"
+SLOWEST = timedelta(minutes=1)
+"""How late a process may move the aliases to its own entry, though there is a newer one; later a person did."""
 _LONGEST_REASON = 1000
 
 
 class Promotion(BaseModel):
-    """One change of the champion; `before` is the version that was it, `at` in UTC.
+    """One change of the champion; `before` is the version that was it, None where none was; `at` in UTC.
 
     A `found` one was made by other means than promotion, and noticed by the next.
     """
@@ -35,6 +38,15 @@ class Promotion(BaseModel):
     at: datetime
     reason: str
 
+    def __str__(self) -> str:
+        done = {
+            "promote": "{} promoted {}",
+            "rollback": "{} rolled back to {}",
+            "found": "somebody set the alias on {1}",
+        }
+        act = done[self.act].format(self.by, self.version)
+        return f"{act} at {self.at.isoformat(timespec='seconds')}: {self.reason}"
+
 
 def promote(registry: Registry, name: str, selector: str, by: str, reason: str) -> Promotion | None:
     """Makes the version with this alias or number the champion, and the champion before it `previous`.
@@ -45,11 +57,11 @@ def promote(registry: Registry, name: str, selector: str, by: str, reason: str) 
     Raises RegistryError when there is no such version, or no reason.
     """
     reason = _checked(reason)
-    log = _caught_up(registry, name)
+    log, champion = _caught_up(registry, name)
     version = registry.get(name, selector).version
-    if log and log[-1].version == version:
+    if version == champion:
         return None
-    return _record(registry, name, log, "promote", version, by, reason)
+    return _record(registry, name, log, champion, "promote", version, by, reason)
 
 
 def rollback(registry: Registry, name: str, by: str, reason: str) -> Promotion:
@@ -58,14 +70,21 @@ def rollback(registry: Registry, name: str, by: str, reason: str) -> Promotion:
     Raises RegistryError when there is no previous champion, or no reason.
     """
     reason = _checked(reason)
-    log = _caught_up(registry, name)
-    previous = registry.champion(name, PREVIOUS)
-    if previous is None:
+    log, champion = _caught_up(registry, name)
+    _, previous = _champion_and_previous(log)
+    if previous is None or previous not in _aliases(registry, name):
         registry.get(name)
         raise RegistryError(
             f"{registry.uri}: {name} had no champion before this one; name a version, with `promote {name}@VERSION`"
         )
-    return _record(registry, name, log, "rollback", previous.version, by, reason)
+    return _record(registry, name, log, champion, "rollback", previous, by, reason)
+
+
+def replacement(registry: Registry, name: str, version: str) -> Promotion | None:
+    """The change by which a version that was the champion ceased to be; None when it is the champion or never was."""
+    log, _ = _caught_up(registry, name)
+    after = [later for earlier, later in pairwise(log) if earlier.version == version]
+    return after[-1] if after and log[-1].version != version else None
 
 
 def promotions(registry: Registry, name: str) -> list[Promotion]:
@@ -87,17 +106,17 @@ def _record(
     registry: Registry,
     name: str,
     log: list[Promotion],
+    before: str | None,
     act: Literal["promote", "rollback", "found"],
     version: str,
     by: str,
     reason: str,
 ) -> Promotion:
-    last = log[-1] if log else None
     made = Promotion(
-        number=last.number + 1 if last else 1,
+        number=log[-1].number + 1 if log else 1,
         act=act,
         version=version,
-        before=last.version if last else None,
+        before=before,
         by=printable(by),
         at=datetime.now(UTC),
         reason=reason,
@@ -108,15 +127,28 @@ def _record(
     return made
 
 
-def _caught_up(registry: Registry, name: str) -> list[Promotion]:
-    """The log, after the aliases follow it and it tells of a champion that somebody set by hand."""
+def _caught_up(registry: Registry, name: str) -> tuple[list[Promotion], str | None]:
+    """The log, after the aliases follow it and it tells of a champion that somebody set by hand; and the champion.
+
+    There is none where somebody took its alias away.
+    """
     while True:
-        log, champion = _settle(registry, name), registry.champion(name)
-        if champion is None or (log and log[-1].version == champion.version):
-            return log
+        log, held = _settle(registry, name), _aliases(registry, name)
+        champion = next((version for version, aliases in held.items() if CHAMPION in aliases), None)
+        before = log[-1].version if log else None
+        if champion in (None, before):
+            return log, champion
+        if champion in {promotion.version for promotion in log if datetime.now(UTC) - promotion.at < SLOWEST}:
+            _point_aliases(registry, name, log)
         # or else another process has just promoted it
-        if promotions(registry, name) == log:
-            _record(registry, name, log, "found", champion.version, "unknown", "the alias was set without promotion")
+        elif promotions(registry, name) == log:
+            assert champion is not None
+            _record(registry, name, log, before, "found", champion, "unknown", "the alias was set without promotion")
+
+
+def _aliases(registry: Registry, name: str) -> dict[str, tuple[str, ...]]:
+    """The aliases of each version."""
+    return {version.version: version.aliases for version in registry.versions(name)}
 
 
 def _settle(registry: Registry, name: str) -> list[Promotion]:
@@ -125,14 +157,18 @@ def _settle(registry: Registry, name: str) -> list[Promotion]:
         notes = registry.notes(name)
         entries = _log(registry, name, notes)
         log = [promotion for _, promotion in entries]
-        if not entries or notes.get(_SETTLED) == entries[-1][0]:
+        if not entries:
+            return log
+        # of two that were made at once the later may stand before the other, and change `previous` alone
+        mark = f"{len(entries)} up to {entries[-1][0]}"
+        if notes.get(_SETTLED) == mark:
             return log
         _point_aliases(registry, name, log)
-        registry.note(name, _SETTLED, entries[-1][0])
+        registry.note(name, _SETTLED, mark)
 
 
 def _point_aliases(registry: Registry, name: str, log: list[Promotion]) -> None:
-    held = {version.version: version.aliases for version in registry.versions(name)}
+    held = _aliases(registry, name)
     champion, previous = _champion_and_previous(log)
     if champion in held:
         assert champion is not None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from efficientdet.errors import RegistryError
+from efficientdet.errors import RegistryError, UnreachableError
 from efficientdet.registry import ModelVersion, Registry
 from efficientdet.registry.promotion import in_use
 
@@ -58,18 +59,42 @@ def garbage(registry: Registry, policy: Policy, name: str | None = None) -> Garb
     now, versions = datetime.now(UTC), registry.versions(name)
     used = {(each, number) for each in {v.name for v in versions} for number in in_use(registry, each)}
     expired = [v for v in policy.expired(versions, now) if (v.name, v.version) not in used]
-    return Garbage(expired, registry.unfinished(now - UNFINISHED_AFTER))
+    return Garbage(expired, registry.unfinished(now - UNFINISHED_AFTER, name))
 
 
-def collect(registry: Registry, found: Garbage) -> list[ModelVersion]:
-    """Deletes it; returns the versions that stayed, because they were given an alias since or are gone already."""
-    stayed = []
+def collect(registry: Registry, found: Garbage) -> tuple[Garbage, dict[str, str]]:
+    """Deletes it; returns what is gone, and why the rest stayed, a reason by `name@version` or id.
+
+    Raises UnreachableError when the registry is no longer there.
+    """
+    gone, stayed = Garbage([], []), dict[str, str]()
     for version in found.versions:
-        held = {each.version: each for each in registry.versions(version.name)}.get(version.version)
-        if held is None or held.aliases or held.version in in_use(registry, held.name):
-            stayed.append(version)
-        else:
-            registry.delete(held.name, held.version)
+        with _reason_in(stayed, str(version)):
+            _check_unused(registry, version)
+            registry.delete(version.name, version.version)
+            gone.versions.append(version)
     for publishing in found.unfinished:
-        registry.discard(publishing)
-    return stayed
+        with _reason_in(stayed, publishing):
+            registry.discard(publishing)
+            gone.unfinished.append(publishing)
+    return gone, stayed
+
+
+@contextmanager
+def _reason_in(stayed: dict[str, str], what: str) -> Iterator[None]:
+    """Keeps the registry's refusal, so that what comes after can go on."""
+    try:
+        yield
+    except UnreachableError:
+        raise
+    except RegistryError as error:
+        stayed[what] = str(error)
+
+
+def _check_unused(registry: Registry, version: ModelVersion) -> None:
+    """Raises RegistryError for a version that was deleted or came into use since it was found."""
+    held = {each.version: each for each in registry.versions(version.name)}.get(version.version)
+    if held is None:
+        raise RegistryError("it is gone already")
+    if held.aliases or held.version in in_use(registry, held.name):
+        raise RegistryError(f"it is {' and '.join(held.aliases) or 'champion or previous by the log'} since")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from efficientdet.bundle import verify_manifest
-from efficientdet.errors import RegistryError
-from efficientdet.registry import CHAMPION, Metrics, ModelVersion, check_alias, check_name
+from efficientdet.errors import RegistryError, TamperedError
+from efficientdet.registry import CHAMPION, ModelVersion, check_name
 from efficientdet.registry.fetching import fetch_bundle, verify
 from efficientdet.registry.parcel import Parcel
 from efficientdet.registry.selection import select
+from efficientdet.registry.version_store import VersionStore
 from efficientdet.registry.vertex_client import Place, requests
 from efficientdet.registry.vertex_files import VertexFiles
 
@@ -25,8 +26,10 @@ _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # Vertex asks for an image where there are files; nobody serves a model of ours from it
 _IMAGE = "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest"
 
+logger = logging.getLogger(__name__)
 
-class VertexRegistry:
+
+class VertexRegistry(VersionStore):
     """A Registry on Google Cloud. A version is created last; its folder is named by the sum of its entry.
 
     See `efficientdet.registry.Registry`.
@@ -35,39 +38,14 @@ class VertexRegistry:
     def __init__(self, uri: str) -> None:
         self.uri, self._place = uri, Place.parse(uri)
         self._files = VertexFiles(self._place.project, self._place.location, self._place.bucket)
-
-    def register(
-        self,
-        bundle: Path,
-        name: str,
-        *,
-        metrics: Metrics | None = None,
-        tags: Mapping[str, str] | None = None,
-        documents: Sequence[Path] = (),
-    ) -> ModelVersion:
-        """As Registry.register; raises ModelError when the bundle itself is not whole."""
-        self._check_id(name)
-        verify_manifest(bundle)
-        with self._requests(f"registering {name}"):
-            parcel = Parcel.pack(Path(bundle), name, metrics or {}, tags or {}, documents)
-            if not self._same_content(name, parcel.entry.content):
-                self._upload(parcel, self._files.store(parcel))
-            registered = self._same_content(name, parcel.entry.content)
-        if registered is None:
-            raise RegistryError(f"{self.uri}: the new version of {name} was deleted at once; register it again")
-        return registered
-
-    def set_alias(self, name: str, alias: str, version: str) -> None:
-        """As Registry.set_alias."""
-        check_alias(alias)
-        if alias not in self.get(name, version).aliases:
-            follows = [_DEFAULT] if alias == CHAMPION else []
-            self._merge(f"setting {name}@{alias}", f"{self._path(name)}@{version}", [alias, *follows])
+        self._left_out = set[str]()
 
     def drop_alias(self, name: str, alias: str) -> None:
         """As Registry.drop_alias."""
-        if held := self.champion(name, alias):
-            self._merge(f"taking {name}@{alias} away", f"{self._path(name)}@{held.version}", [f"-{alias}"])
+        check_name(name)
+        with self._requests(f"taking {name}@{alias} away"):
+            if held := self._find(name, alias):
+                self._merge(name, held.version_id, [f"-{alias}"])
 
     def notes(self, name: str) -> dict[str, str]:
         """As Registry.notes: they are objects of the bucket."""
@@ -80,43 +58,32 @@ class VertexRegistry:
         with self._requests(f"noting {key} with {name}"):
             self._files.note(name, key, value)
 
-    def unfinished(self, before: datetime) -> list[str]:
+    def unfinished(self, before: datetime, name: str | None = None) -> list[str]:
         """As Registry.unfinished: they are folders of the bucket."""
         with self._requests("looking for unfinished publishings"):
-            used = {stored.artifact_uri for model in self._models() for stored in self._stored(model)}
-            return sorted(self._files.folders(before) - used)
+            models = self._models() if name is None else [name]
+            used = {stored.artifact_uri for model in models for stored in self._stored(model)}
+            return sorted(self._files.folders(before, name) - used)
 
     def discard(self, publishing: str) -> None:
         """As Registry.discard."""
         with self._requests(f"removing {publishing}"):
             self._files.delete(publishing)
 
-    def delete(self, name: str, version: str) -> None:
-        """As Registry.delete."""
-        if aliases := self.get(name, version).aliases:
-            raise RegistryError(f"{self.uri}: {name}@{version} is {' and '.join(aliases)}; it stays")
-        with self._requests(f"deleting {name}@{version}"):
-            [artifact_uri] = [each.artifact_uri for each in self._stored(name) if each.version_id == version]
-            self._place.client.delete_model_version(name=f"{self._path(name)}@{version}").result()
-            self._files.delete(artifact_uri)
-
-    def versions(self, name: str | None = None) -> list[ModelVersion]:
-        """As Registry.versions; it reads the entry of each."""
-        if name is not None:
-            check_name(name)
-        with self._requests("listing the models"):
-            names = self._models() if name is None else [name]
-            found = [self._visible(each, stored) for each in names for stored in self._stored(each)]
-        return sorted(found, key=lambda version: (version.name, -int(version.version)))
-
     def get(self, name: str, selector: str = CHAMPION) -> ModelVersion:
         """As Registry.get."""
-        with self._requests("listing the models"):
+        check_name(name)
+        with self._requests(f"looking up {name}@{selector}"):
+            if stored := self._find(name, selector):
+                return self._as_ours(name, stored)
             return select(self.uri, name, selector, self.versions(name), self._models)
 
     def champion(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
-        """As Registry.champion."""
-        return next((version for version in self.versions(name) if alias in version.aliases), None)
+        """As Registry.champion; raises TamperedError when that version is damaged."""
+        check_name(name)
+        with self._requests(f"looking up {name}@{alias}"):
+            stored = self._find(name, alias)
+            return self._as_ours(name, stored) if stored else None
 
     def fetch(self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None) -> ModelVersion:
         """As Registry.fetch."""
@@ -135,7 +102,26 @@ class VertexRegistry:
         with self._requests(f"fetching {path} of {version}"):
             self._files.download(self._files.folder(version.name, version.entry), path, target)
 
-    def _upload(self, parcel: Parcel, artifact_uri: str) -> None:
+    def _check_new(self, name: str) -> None:
+        check_name(name)
+        if not _MODEL_ID.fullmatch(name):
+            raise RegistryError(f"model name {name!r}: Vertex takes up to 63 lower-case letters, digits, _ and - alone")
+
+    def _visible(self, name: str | None) -> Iterator[ModelVersion]:
+        for each in self._models() if name is None else [name]:
+            for stored in self._stored(each):
+                try:
+                    yield self._as_ours(each, stored)
+                except TamperedError as error:
+                    self._leave_out(f"{each}@{stored.version_id}", error)
+
+    def _leave_out(self, version: str, error: TamperedError) -> None:
+        """Says once of a version that it is damaged, or was deleted while we listed it."""
+        if version not in self._left_out:
+            self._left_out.add(version)
+            logger.warning("%s: %s is left out: %s", self.uri, version, error)
+
+    def _publish(self, parcel: Parcel) -> None:
         from google.api_core.exceptions import AlreadyExists
         from google.cloud.aiplatform_v1.types import Model, ModelContainerSpec, UploadModelRequest
 
@@ -144,7 +130,7 @@ class VertexRegistry:
             display_name=name,
             labels=_LABEL,
             version_description=parcel.description,
-            artifact_uri=artifact_uri,
+            artifact_uri=self._files.store(parcel),
             container_spec=ModelContainerSpec(image_uri=_IMAGE),
         )
         first = UploadModelRequest(parent=self._place.parent, model_id=name, model=model)
@@ -156,17 +142,25 @@ class VertexRegistry:
         except AlreadyExists:
             return self._place.client.upload_model(later).result()
 
-    def _same_content(self, name: str, content: str) -> ModelVersion | None:
-        """The oldest version with this content; younger twins, of processes that raced us, are taken back."""
-        from google.api_core.exceptions import NotFound
+    def _take_back(self, twin: ModelVersion) -> None:
+        with suppress(RegistryError):  # another process took it back, or somebody uses it
+            self.delete(twin.name, twin.version)
 
-        same = [version for version in self.versions(name) if version.content == content]
-        for twin in same[:-1]:
-            try:
-                self.delete(name, twin.version)
-            except (NotFound, RegistryError):
-                continue  # another process took it back, or somebody uses it
-        return same[-1] if same else None
+    def _point(self, name: str, alias: str, version: str) -> None:
+        self._merge(name, version, [alias, *([_DEFAULT] if alias == CHAMPION else [])])
+
+    def _remove(self, name: str, version: str) -> None:
+        stored = self._stored(name)
+        if len(stored) == 1:
+            raise RegistryError(f"{name}@{version} is the only version, and Vertex keeps one of each model; it stays")
+        [gone] = [each for each in stored if each.version_id == version]
+        if _DEFAULT in gone.version_aliases:
+            raise RegistryError(
+                f"{name}@{version} is Vertex's default version, which it does not delete; it stays until another is "
+                f"the {CHAMPION}"
+            )
+        self._place.client.delete_model_version(name=f"{self._path(name)}@{version}").result()
+        self._files.delete(gone.artifact_uri)
 
     def _stored(self, name: str) -> list[Any]:
         """Vertex's versions of one of our models; nothing when there is no such model."""
@@ -184,12 +178,17 @@ class VertexRegistry:
         )
         return sorted({model.name.rpartition("/")[2].partition("@")[0] for model in listed})
 
-    def _visible(self, name: str, stored: Any) -> ModelVersion:
+    def _find(self, name: str, selector: str) -> Any:
+        """Vertex's version with this alias or number, if there is such a one."""
+        named = (each for each in self._stored(name) if selector in {each.version_id, *_aliases(each)})
+        return next(named, None)
+
+    def _as_ours(self, name: str, stored: Any) -> ModelVersion:
         entry, sha256 = self._files.entry(stored.artifact_uri)
         return ModelVersion(
             name=name,
             version=stored.version_id,
-            aliases=tuple(sorted(set(stored.version_aliases) - {_DEFAULT})),
+            aliases=_aliases(stored),
             metrics=entry.metrics,
             created=stored.version_create_time,
             size=entry.size,
@@ -198,17 +197,16 @@ class VertexRegistry:
             tags=entry.tags,
         )
 
-    def _merge(self, doing: str, path: str, aliases: list[str]) -> None:
-        with self._requests(doing):
-            self._place.client.merge_version_aliases(name=path, version_aliases=aliases)
+    def _merge(self, name: str, version: str, aliases: list[str]) -> None:
+        self._place.client.merge_version_aliases(name=f"{self._path(name)}@{version}", version_aliases=aliases)
 
     def _path(self, name: str) -> str:
         return f"{self._place.parent}/models/{name}"
 
-    def _check_id(self, name: str) -> None:
-        check_name(name)
-        if not _MODEL_ID.fullmatch(name):
-            raise RegistryError(f"model name {name!r}: Vertex takes up to 63 lower-case letters, digits, _ and - alone")
-
     def _requests(self, doing: str) -> AbstractContextManager[None]:
         return requests(self.uri, doing)
+
+
+def _aliases(stored: Any) -> tuple[str, ...]:
+    """Those that are not Vertex's own."""
+    return tuple(sorted(set(stored.version_aliases) - {_DEFAULT}))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from efficientdet.errors import AccessError, RegistryError, UnreachableError
+from efficientdet.registry.refusal import is_disk, no_room, refusals, said
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.services.model_service import ModelServiceClient
@@ -62,29 +65,48 @@ class Place:
 
 @contextmanager
 def requests(uri: str, doing: str) -> Iterator[None]:
-    """Turns what Google Cloud or the network refuses in the block into a RegistryError."""
+    """Turns what Google Cloud, its clients, the network or the disk refuses in the block into a RegistryError."""
     try:
-        from google.api_core import exceptions as api
-        from google.auth import exceptions as auth
-        from requests.exceptions import ConnectionError, Timeout
+        from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
+        from google.protobuf.json_format import Error as JsonError
+        from google.resumable_media import DataCorruption, InvalidResponse
+        from urllib3.exceptions import HTTPError
     except ModuleNotFoundError as error:
-        raise RegistryError(f"{uri}: {error.name} is not installed; install the `vertex` extra") from error
-    what = f"{uri}: {doing} failed"
-    try:
+        raise _not_installed(uri, error) from error
+    google = (GoogleAPIError, GoogleAuthError, JsonError, DataCorruption, InvalidResponse)
+    # its clients raise the last three themselves, as for an address that is none or an operation that has no result
+    kinds = (*google, HTTPError, HTTPException, ModuleNotFoundError, OSError, ValueError, RuntimeError)
+    with refusals(uri, doing, kinds, _sentence):
         yield
-    except RegistryError as error:
-        raise type(error)(f"{what}: {error}") from error
-    except ModuleNotFoundError as error:
-        raise RegistryError(f"{uri}: {error.name} is not installed; install the `vertex` extra") from error
-    except (api.Unauthorized, api.Forbidden, auth.DefaultCredentialsError, auth.RefreshError) as error:
-        raise AccessError(
-            f"{what} ({_line(error)}); sign in with `gcloud auth application-default login`, or ask for access"
-        ) from error
-    except (api.ServiceUnavailable, api.RetryError, auth.TransportError, ConnectionError, Timeout) as error:
-        raise UnreachableError(f"{what}: it cannot be reached ({_line(error)}); try again") from error
-    except (api.GoogleAPIError, OSError, ValueError) as error:
-        raise RegistryError(f"{what} ({_line(error)})") from error
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _sentence(what: str, error: Exception) -> RegistryError:
+    from google.api_core import exceptions as api
+    from google.auth import exceptions as auth
+
+    if isinstance(error, ModuleNotFoundError):
+        return _not_installed(what, error)
+    if _is_connection(error):
+        return UnreachableError(f"{what}: it cannot be reached ({said(error)}); try again")
+    if isinstance(error, (api.Unauthorized, api.Forbidden, auth.GoogleAuthError)):
+        return AccessError(
+            f"{what} ({said(error)}); sign in with `gcloud auth application-default login`, or ask for access"
+        )
+    return no_room(what, error) if is_disk(error) else RegistryError(f"{what} ({said(error)})")
+
+
+def _is_connection(error: Exception) -> bool:
+    """Whether nobody answered, or the answer broke off."""
+    from google.api_core import exceptions as api
+    from google.auth.exceptions import TransportError
+    from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout
+    from urllib3.exceptions import HTTPError
+
+    of_google = (api.BadGateway, api.GatewayTimeout, api.RetryError, api.ServiceUnavailable, TransportError)
+    of_the_network = (ChunkedEncodingError, ConnectionError, Timeout, HTTPError, HTTPException)
+    return isinstance(error, (*of_google, *of_the_network, builtins.ConnectionError, TimeoutError))
+
+
+def _not_installed(what: str, error: ModuleNotFoundError) -> RegistryError:
+    return RegistryError(f"{what}: {error.name} is not installed; install the `vertex` extra")

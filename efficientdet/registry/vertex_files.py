@@ -17,6 +17,8 @@ from schemas.registry_entry import FILE_NAME, FileSum, RegistryEntry
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
+PATIENCE_S = 20.0
+"""How long a download that breaks off is tried again; Google's own two minutes would keep a script waiting."""
 _NOTES = "notes"
 _SUM = re.compile("[0-9a-f]{64}")
 
@@ -60,11 +62,13 @@ class VertexFiles:
     def download(self, folder: str, path: str, target: Path) -> None:
         """Appends to `target` what it lacks of a file; raises TamperedError when that is not there."""
         from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
+        from google.cloud.storage.retry import DEFAULT_RETRY
 
         blob = self._bucket.blob(f"{self._folder(folder)}/{path}")
         try:
             with target.open("ab") as file:
-                blob.download_to_file(file, start=file.tell() or None, checksum=None)
+                retry = DEFAULT_RETRY.with_timeout(PATIENCE_S)
+                blob.download_to_file(file, start=file.tell() or None, checksum=None, retry=retry)
         except NotFound as error:
             raise TamperedError(f"{path} of {folder} is missing; restore that file or register again") from error
         except RequestRangeNotSatisfiable:
@@ -76,12 +80,12 @@ class VertexFiles:
         for blob in sorted(blobs, key=lambda blob: not blob.name.endswith(FILE_NAME)):
             blob.delete()
 
-    def folders(self, before: datetime) -> set[str]:
-        """Addresses of the versions' folders in which nothing was stored since a moment."""
+    def folders(self, before: datetime, name: str | None = None) -> set[str]:
+        """Addresses of the versions' folders, of one name or of all, in which nothing was stored since a moment."""
         newest: dict[str, datetime] = {}
-        for blob in self._bucket.list_blobs(prefix=f"{self._root}/"):
-            name, entry, *_ = blob.name.removeprefix(f"{self._root}/").split("/")
-            folder = self.folder(name, entry)
+        for blob in self._bucket.list_blobs(prefix=f"{self._root}/{name}/" if name else f"{self._root}/"):
+            model, entry, *_ = blob.name.removeprefix(f"{self._root}/").split("/")
+            folder = self.folder(model, entry)
             newest[folder] = max(newest.get(folder, blob.time_created), blob.time_created)
         old = (each for each, at in newest.items() if at < before)
         return {self.address(each) for each in old if _SUM.fullmatch(each.rpartition("/")[2])}

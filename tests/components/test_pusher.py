@@ -24,8 +24,8 @@ from efficientdet.errors import DataError, ModelError
 from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
 from efficientdet.pulled_model import pull
-from efficientdet.registry import open_registry
-from efficientdet.registry.promotion import promote, promotions
+from efficientdet.registry import Registry, open_registry
+from efficientdet.registry.promotion import promote, promotions, rollback
 
 LABELS = LabelMap.from_names(["cat", "dog"])
 PROFILES = {"train": Profile(classes=Counter(cat=3, dog=1)), "eval": Profile(classes=Counter(dog=2))}
@@ -35,9 +35,10 @@ Push = Callable[..., Artifact]
 
 
 @pytest.fixture
-def push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push:
+def push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_registry: Callable[[Path], Registry]) -> Push:
     """Runs the executor on artifacts as the Exporter, Evaluator and example generation leave them."""
     monkeypatch.setenv("EFFICIENTDET_COMMIT", "c0ffee")
+    new_registry(tmp_path / "registry")
 
     def run(
         blessed: bool = True,
@@ -47,11 +48,12 @@ def push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push:
         overridden: str = "",
         runs: bool = True,
         alias: str = "champion",
+        baseline: str = "",
         **tags: str,
     ) -> Artifact:
         inputs = {
             "model": [write_model(tmp_path / "model", content)],
-            "blessing": [write_blessing(tmp_path / "blessing", blessed, overridden)],
+            "blessing": [write_blessing(tmp_path / "blessing", blessed, overridden, baseline)],
             "infra_blessing": [write_infra_blessing(tmp_path / "infra_blessing", runs)],
             "evaluation": [write_evaluation(tmp_path / "evaluation")],
             "examples": [write_examples(tmp_path / "examples", labels)],
@@ -92,12 +94,12 @@ def write_model(folder: Path, content: str) -> Artifact:
     return model
 
 
-def write_blessing(folder: Path, blessed: bool, overridden: str) -> Artifact:
+def write_blessing(folder: Path, blessed: bool, overridden: str, baseline: str) -> Artifact:
     blessing = artifact(standard_artifacts.ModelBlessing, folder)
     rule = Rule(
         "floors.float/AP", 0.6, 0.5 if blessed else 0.7, "PASSED" if blessed else "FAILED", "float AP 0.6, floor"
     )
-    record = Blessing((rule,), "eval", 12, 12, METRICS, champion="", split_identity="5ee")
+    record = Blessing((rule,), "eval", 12, 12, METRICS, baseline=baseline, split_identity="5ee")
     if overridden:
         record = record.overrule("ann@desk", datetime(2024, 5, 4, 12, tzinfo=UTC), overridden)
     record.write(folder)
@@ -158,6 +160,7 @@ def test_a_blessed_model_becomes_the_champion(push: Push, tmp_path: Path) -> Non
         "architecture": "efficientdet-lite0",
         "label_map": LABELS.hash,
         "blessing": "BLESSED",
+        "baseline": "",
         "champion": "",
         "split": "eval",
         "split_identity": "5ee",
@@ -208,7 +211,7 @@ def test_what_is_not_blessed_is_not_registered(push: Push, tmp_path: Path) -> No
     pushed = push(blessed=False)
     assert pushed_json(pushed) == {"pushed": False, "reason": "float AP 0.6, floor"}
     assert pushed.get_int_custom_property("pushed") == 0
-    assert not (tmp_path / "registry").exists()
+    assert open_registry(tmp_path / "registry").versions() == []
 
 
 def test_what_a_person_blessed_is_registered_with_the_verdict_and_the_reason(push: Push, tmp_path: Path) -> None:
@@ -236,7 +239,7 @@ def test_an_infra_blessing_that_contradicts_itself_is_not_pushed(push: Push, tmp
     sign.mkdir() if runs else sign.touch()
     with pytest.raises(DataError, match=r"infra_blessing\.json: does not say what the INFRA_BLESSED file beside it"):
         push(runs=runs)
-    assert not (tmp_path / "registry").exists()
+    assert open_registry(tmp_path / "registry").versions() == []
 
 
 @pytest.mark.parametrize("blessed", [True, False])
@@ -244,14 +247,35 @@ def test_what_does_not_run_is_not_registered(push: Push, tmp_path: Path, blessed
     crashed = "int8: crashed with SIGSEGV (Segmentation fault)"
     reason = crashed if blessed else f"float AP 0.6, floor; {crashed}"
     assert pushed_json(push(blessed=blessed, runs=False)) == {"pushed": False, "reason": reason}
-    assert not (tmp_path / "registry").exists()
+    assert open_registry(tmp_path / "registry").versions() == []
 
 
 def test_pushing_again_makes_no_second_version(push: Push, tmp_path: Path) -> None:
     registry = open_registry(tmp_path / "registry")
-    assert [pushed_json(push(content=text))["version"] for text in ("a", "b", "a", "b")] == ["1", "2", "1", "2"]
+    assert [pushed_json(push(content=text))["version"] for text in ("a", "a", "b", "b")] == ["1", "1", "2", "2"]
     held = [(version.version, version.aliases) for version in registry.versions()]
     assert held == [("2", ("champion",)), ("1", ("previous",))]
+
+
+def test_a_rollback_is_not_undone_by_the_same_push(push: Push, tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "registry")
+    push(content="a")
+    push(content="b")
+    back = rollback(registry, "pets", "ann@desk", "misses bicycles")
+    again = pushed_json(push(content="b"))
+    assert again == {
+        "pushed": False,
+        "reason": (
+            f"pets@2 was the champion until ann@desk rolled back to 1 at {back.at.isoformat(timespec='seconds')}: "
+            "misses bicycles; `efficientdet-pipeline promote pets@2 --reason TEXT` brings it back"
+        ),
+    }
+    assert registry.get("pets").version == "1"
+    push(content="c", alias="candidate")
+    registry.set_alias("pets", "champion", "3")
+    assert "until somebody set the alias on 3 at" in pushed_json(push(content="a"))["reason"]
+    assert registry.get("pets").version == "3"
+    assert pushed_json(push(content="c"))["pushed"], "it is the champion"
 
 
 def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_path: Path) -> None:
@@ -261,6 +285,7 @@ def test_a_champion_that_came_meanwhile_is_not_overtaken_unseen(push: Push, tmp_
     assert late["reason"].startswith("pets@1 became champion while this model was judged against another")
     assert len(open_registry(tmp_path / "registry").versions("pets")) == 1
     assert pushed_json(push(content="better", inputs="b", baseline="1"))["version"] == "2"
+    assert open_registry(tmp_path / "registry").get("pets").tags["baseline"] == "1"
     assert pushed_json(push(content="better", inputs="b", baseline=""))["pushed"], "its own model is no rival"
 
 
@@ -307,7 +332,7 @@ def test_killed_and_run_again_it_finishes(push: Push, tmp_path: Path) -> None:
 def test_a_model_of_other_classes_is_refused(push: Push, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="its label map is not that of"):
         push(labels=LabelMap.from_names(["dog", "cat"]))
-    assert not (tmp_path / "registry").exists()
+    assert open_registry(tmp_path / "registry").versions() == []
 
 
 def test_the_node_declares_what_the_executor_reads() -> None:

@@ -27,11 +27,11 @@ def test_what_is_not_makes_another_fingerprint():
 
 
 def test_the_version_remembers_what_it_was_trained_on():
-    tags = {"tags": json.dumps({"inputs": "f00", "data": "d00", "baseline": "@champion"})}
+    tags = {"tags": json.dumps({"inputs": "f00", "data": "d00", "license": "MIT"})}
     as_compiled = {"data_path": "/data/a", "epochs": 16.0, **COMPILED, **tags}
     assert as_run(as_compiled) == json.loads(tags["tags"])
     other = as_run(as_compiled | {"data_path": "/data/b"})
-    assert (other["data"], other["data_path"], other["baseline"]) == ("", "/data/b", "@champion")
+    assert (other["data"], other["data_path"], other["license"]) == ("", "/data/b", "MIT")
     assert other["inputs"] not in ("f00", "")
 
 

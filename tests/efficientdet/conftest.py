@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
 from efficientdet.config import Config
 from efficientdet.label_map import LabelMap
-from efficientdet.registry import Registry, open_registry
+from efficientdet.registry import Registry
+from tests.efficientdet.registry.mlflow_server import ADMIN, PASSWORD, MlflowServer
 
 WriteBundle = Callable[[str], Path]
 
@@ -324,13 +325,34 @@ def write_bundle(tmp_path_factory: pytest.TempPathFactory) -> WriteBundle:
     return write
 
 
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """A server that asks for ADMIN and PASSWORD; every test has names and contents of its own in it."""
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow") / "server")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def guarded(mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> MlflowServer:
+    """The same, at work, with name and password in the environment."""
+    mlflow_server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    return mlflow_server
+
+
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle) -> Registry:
+def registry(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_bundle: WriteBundle,
+    new_registry: Callable[[Path], Registry],
+) -> Registry:
     """`digits` versions 1 (with metrics and a document) and 2 (champion); do not change them."""
     folder = tmp_path_factory.mktemp("registry")
     blessing = folder / "blessing.json"
     blessing.write_text('{"outcome": "BLESSED"}')
-    registry = open_registry(folder / "registry")
+    registry = new_registry(folder / "registry")
     metrics = {"float": {"AP": 0.5, "APs": None}, "int8": {"AP": 0.49, "APs": float("nan")}}
     registry.register(write_bundle("one"), "digits", metrics=metrics, tags={"data": "f00"}, documents=[blessing])
     second = registry.register(write_bundle("two"), "digits")

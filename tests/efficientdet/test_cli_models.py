@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,20 @@ from click.testing import CliRunner, Result
 
 from efficientdet.cli import cli
 from efficientdet.errors import NotRegisteredError, RegistryError
-from efficientdet.registry import Registry, open_registry
+from efficientdet.registry import Registry, retention
+from efficientdet.registry.mlflow_client import EXPERIMENT, Location
+from efficientdet.registry.mlflow_files import PUBLISHING
 from efficientdet.registry.promotion import promote
 
 WriteBundle = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle) -> Registry:
+def team(
+    tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle, new_registry: Callable[[Path], Registry]
+) -> Registry:
     """`digits` 1 to 3, where 1 was champion before 2; and `faces` 1, never promoted."""
-    registry = open_registry(tmp_path_factory.mktemp("team"))
+    registry = new_registry(tmp_path_factory.mktemp("team") / "registry")
     for content in ("one", "two", "three"):
         registry.register(write_bundle(content), "digits")
     registry.register(write_bundle("face"), "faces")
@@ -59,3 +64,18 @@ def test_gc_lists_and_deletes_only_when_told(team: Registry) -> None:
     assert [str(version) for version in team.versions()] == ["digits@2", "digits@1", "faces@1"]
     with pytest.raises(RegistryError, match="say which versions may go"):
         run(team, "gc")
+
+
+def test_gc_lists_what_a_publishing_of_this_name_left(team: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "UNFINISHED_AFTER", timedelta(0))
+    client = Location.parse(team.uri).client
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    digits, faces = (client.create_run(experiment, tags={PUBLISHING: name}).info.run_id for name in ("digits", "faces"))
+    listed = run(team, "gc", "digits", "--keep", "9").output
+    assert listed.splitlines()[:-1] == [f"{digits}  a publishing that died"]
+    done = run(team, "gc", "digits", "--keep", "9", "--yes").output
+    assert done.splitlines() == [
+        f"{digits}  a publishing that died",
+        "0 versions (0.0 MB) and the files of 1 publishings that died: deleted",
+    ]
+    assert run(team, "gc", "--keep", "9").output.splitlines()[:-1] == [f"{faces}  a publishing that died"]

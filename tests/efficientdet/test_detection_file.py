@@ -136,3 +136,11 @@ def test_a_given_id_is_kept(tmp_path: Path):
         file.skip(BrokenFrame("2.jpg", "cut", image_id="43"))
     ids = [json.loads(line)["image_id"] for line in (tmp_path / "out").read_text().splitlines()]
     assert ids == ["x42", "43"]
+
+
+def test_a_format_without_a_way_to_write_is_none(tmp_path: Path) -> None:
+    class Nothing(DetectionFile):
+        """Cannot write."""
+
+    with pytest.raises(TypeError, match=r"abstract method '?write'?"):
+        Nothing(tmp_path / "none", LabelMap(()))  # type: ignore[abstract]

@@ -46,6 +46,7 @@ class ClusterServer(ThreadingHTTPServer):
         self.answers = STORAGE_ANSWERS | answers
         self.requests: list[Request] = []
         self.refused: list[str] = []
+        self.callers: set[str | None] = set()
         self.address = f"http://127.0.0.1:{self.server_port}"
         Thread(target=self.serve_forever, daemon=True).start()
 
@@ -73,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         """Finds the route, checks the request, answers."""
+        self.server.callers.add(self.headers.get("Authorization"))
         address = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(address.query, keep_blank_values=True).items()}
         length = int(self.headers.get("Content-Length") or 0)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner, Result
 
 from efficientdet.bundle import write_manifest
 from efficientdet.person import person
-from efficientdet.registry import open_registry
+from efficientdet.registry import Registry, open_registry
 from efficientdet.registry.promotion import promotions
 from pipeline.cli import main
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
+def registry(tmp_path_factory: pytest.TempPathFactory, new_registry: Callable[[Path], Registry]) -> str:
     """`digits` with version 1, a candidate, and 2."""
     root = tmp_path_factory.mktemp("team")
-    registry = open_registry(root / "registry")
+    registry = new_registry(root / "registry")
     for text in ("one", "two"):
         (root / text).mkdir()
         (root / text / "model_int8.tflite").write_text(text)
@@ -46,6 +49,14 @@ def test_a_candidate_becomes_champion_is_followed_and_comes_back(registry: str) 
         "better",
         "misses sevens",
     ]
+
+
+def test_a_champion_whose_alias_was_taken_away_is_one_again(registry: str) -> None:
+    run(registry, "promote", "digits@1", "--reason", "tried it")
+    open_registry(registry).drop_alias("digits", "champion")
+    again = run(registry, "promote", "digits@1", "--reason", "a slip in the page")
+    assert again.output == f"digits@1 is the champion; recorded for {person()}: a slip in the page\n"
+    assert open_registry(registry).get("digits").version == "1"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
-from tests.pipeline.cluster_server import ClusterServer, NotThereError, Request, kubeflow_routes, vertex_server
+from tests.pipeline.cluster_memory import Kubeflow, Vertex
+from tests.pipeline.cluster_server import ClusterServer, kubeflow_routes, vertex_server
 
 CRON = "30 3 * * 1-5"
 BLOCK = (f"schedule.cron={CRON}", "schedule.end=2030-01-01T00:00:00+01:00", "schedule.max_concurrent=2")
@@ -20,92 +21,17 @@ Json = dict[str, Any]
 Invoke = Callable[..., Result]
 
 
-class Schedules:
-    """What a cluster remembers of schedules, in Kubeflow's or in Vertex AI's words."""
-
-    def __init__(self) -> None:
-        self.there: dict[str, Json] = {}
-        self.made = 0
-
-    def kubeflow(self) -> dict[str, Callable[[Request], Json]]:
-        prefix = "recurring_run_service_"
-        return {
-            f"{prefix}create_recurring_run": self._create,
-            f"{prefix}list_recurring_runs": lambda asked: {"recurringRuns": list(self.there.values())[::-1]},
-            f"{prefix}disable_recurring_run": lambda asked: self._turn(asked, "DISABLED"),
-            f"{prefix}enable_recurring_run": lambda asked: self._turn(asked, "ENABLED"),
-            f"{prefix}delete_recurring_run": lambda asked: self.there.pop(asked.parameters["recurring_run_id"]) and {},
-            "experiment_service_create_experiment": lambda asked: {"experiment_id": "e1"},
-            "experiment_service_list_experiments": lambda asked: {
-                "experiments": [{"experiment_id": "e1", "display_name": "efficientdet"}]
-            },
-        }
-
-    def _create(self, asked: Request) -> Json:
-        self.made += 1
-        body = asked.body or {}
-        status = {"ENABLE": "ENABLED", "DISABLE": "DISABLED"}[body["mode"]]
-        self.there[f"s{self.made}"] = {**body, "recurring_run_id": f"s{self.made}", "status": status}
-        return self.there[f"s{self.made}"]
-
-    def _turn(self, asked: Request, status: str) -> Json:
-        self.there[asked.parameters["recurring_run_id"]]["status"] = status
-        return {}
-
-    def vertex(self) -> dict[str, Callable[[Request], Json]]:
-        return {
-            "CreateSchedule": self._begin,
-            "ListSchedules": lambda asked: {"schedules": list(self.there.values())},
-            "UpdateSchedule": self._change,
-            "PauseSchedule": lambda asked: self._state(asked, "PAUSED"),
-            "ResumeSchedule": lambda asked: self._state(asked, "ACTIVE"),
-            "DeleteSchedule": self._delete,
-            "GetSchedule": lambda asked: self._found(asked.parameters["name"]),
-        }
-
-    def _begin(self, asked: Request) -> Json:
-        self.made += 1
-        name = f"{asked.parameters['parent']}/schedules/{self.made}"
-        self.there[name] = {**(asked.body or {}), "name": name, "state": "ACTIVE"}
-        return self.there[name]
-
-    def _found(self, name: str) -> Json:
-        if name not in self.there:
-            raise NotThereError(f"there is no {name}")
-        return self.there[name]
-
-    def _change(self, asked: Request) -> Json:
-        body = asked.body or {}
-        [name] = [each for each in self.there if each.endswith(asked.parameters["schedule_name"].rpartition("/")[2])]
-        for path in asked.parameters["updateMask"].split(","):
-            self.there[name][path] = body.get(path)
-        return self.there[name]
-
-    def _state(self, asked: Request, state: str) -> Json:
-        assert not (asked.body or {}).get("catchUp"), "turns that were missed are made up for"
-        self._found(asked.parameters["name"])["state"] = state
-        return {}
-
-    def _delete(self, asked: Request) -> Json:
-        del self.there[asked.parameters["name"]]
-        return {
-            "name": "operations/1",
-            "done": True,
-            "response": {"@type": "type.googleapis.com/google.protobuf.Empty"},
-        }
+@pytest.fixture(params=["kubeflow", "vertex"])
+def cluster(request: pytest.FixtureRequest) -> Kubeflow | Vertex:
+    return {"kubeflow": Kubeflow, "vertex": Vertex}[request.param]()
 
 
 @pytest.fixture
-def schedules() -> Schedules:
-    return Schedules()
-
-
-@pytest.fixture(params=["kubeflow", "vertex"])
 def served(
-    request: pytest.FixtureRequest, schedules: Schedules, monkeypatch: pytest.MonkeyPatch, config_file: Path
+    cluster: Kubeflow | Vertex, monkeypatch: pytest.MonkeyPatch, config_file: Path
 ) -> Iterator[tuple[str, ClusterServer, Invoke]]:
     """The engine, its server, and its `schedule` commands."""
-    engine = request.param
+    engine = type(cluster).__name__.lower()
 
     def invoke(command: str, *settings: str) -> Result:
         given = [f"cluster.host={server.address}", *settings] if engine == "kubeflow" else settings
@@ -114,11 +40,11 @@ def served(
         return CliRunner().invoke(main, words)
 
     if engine == "kubeflow":
-        server = ClusterServer(kubeflow_routes(), schedules.kubeflow())
+        server = ClusterServer(kubeflow_routes(), cluster.answers)
         yield engine, server, invoke
         server.close()
     else:
-        with vertex_server(schedules.vertex(), monkeypatch) as server:
+        with vertex_server(cluster.answers, monkeypatch) as server:
             yield engine, server, invoke
     assert server.refused == []
 
@@ -129,7 +55,7 @@ def listed(invoke: Invoke) -> list[Json]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_schedule_is_set_and_listed(served: tuple[str, ClusterServer, Invoke], schedules: Schedules):
+def test_a_schedule_is_set_and_listed(served: tuple[str, ClusterServer, Invoke], cluster: Kubeflow | Vertex):
     engine, _, invoke = served
     assert listed(invoke) == []
     done = invoke("set", *BLOCK)
@@ -137,28 +63,30 @@ def test_a_schedule_is_set_and_listed(served: tuple[str, ClusterServer, Invoke],
     [shown] = listed(invoke)
     assert json.loads(done.stdout) == shown
     assert (shown["name"], shown["state"]) == ("digits", "ACTIVE")
-    [sent] = schedules.there.values()
+    [sent] = cluster.schedules.values()
     if engine == "kubeflow":
         assert sent["trigger"]["cron_schedule"]["cron"] == f"0 {CRON}"
         assert sent["trigger"]["cron_schedule"]["end_time"] == "2030-01-01T00:00:00+01:00"
-        assert (sent["max_concurrency"], sent["no_catchup"]) == ("2", True)
+        assert (sent["max_concurrency"], sent["no_catchup"]) == ("1", True)
         assert sent["service_account"] == "runner@team"
-        assert sent["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "digits"
+        assert sent["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "digits-turn"
     else:
-        assert (sent["cron"], sent["maxConcurrentRunCount"]) == (f"TZ=UTC {CRON}", "2")
+        assert (sent["cron"], sent["maxConcurrentRunCount"]) == (f"TZ=UTC {CRON}", "1")
         assert sent["endTime"] == "2029-12-31T23:00:00Z"
         job = sent["createPipelineJobRequest"]["pipelineJob"]
-        assert job["pipelineSpec"]["pipelineInfo"]["name"] == "digits"
+        assert job["pipelineSpec"]["pipelineInfo"]["name"] == "digits-turn"
+        assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/pipelines"
         assert job["serviceAccount"] == "runner@team"
-        assert job["labels"]["efficientdet_pipeline"] == "digits"
+        assert job["labels"]["efficientdet_pipeline"] == "digits-turn"
 
 
 def test_a_paused_schedule_is_changed_in_place_and_stays_paused(
-    served: tuple[str, ClusterServer, Invoke], schedules: Schedules
+    served: tuple[str, ClusterServer, Invoke], cluster: Kubeflow | Vertex
 ):
-    _, _, invoke = served
+    engine, server, invoke = served
     assert invoke("set", *BLOCK).exit_code == 0
-    assert invoke("pause").exit_code == 0
+    paused = invoke("pause")
+    assert paused.exit_code == 0, paused.output
     assert [each["state"] for each in listed(invoke)] == ["PAUSED"]
     done = invoke("set", "schedule.cron=0 4 * * *")
     assert done.exit_code == 0, done.output
@@ -166,12 +94,36 @@ def test_a_paused_schedule_is_changed_in_place_and_stays_paused(
     assert (shown["name"], shown["state"]) == ("digits", "PAUSED")
     assert shown["cron"].endswith("0 4 * * *")
     assert invoke("resume").exit_code == 0
-    assert [each["state"] for each in listed(invoke)] == ["ACTIVE"]
+    [resumed] = listed(invoke)
+    assert (resumed["state"], resumed["cron"]) == ("ACTIVE", shown["cron"])
+    assert resumed["since"] > shown["since"]
+    if engine == "kubeflow":
+        *_, before, after = (asked.body for asked in server.asked("recurring_run_service_create_recurring_run"))
+        assert before is not None
+        assert after == before | {"mode": "ENABLE"}
     assert invoke("delete").exit_code == 0
-    assert schedules.there == {}
+    assert cluster.schedules == {}
 
 
-def test_what_cannot_be_is_told(served: tuple[str, ClusterServer, Invoke], schedules: Schedules):
+@pytest.mark.parametrize("cluster", [Vertex()], ids=["vertex"])
+def test_a_schedule_that_has_ended_gets_a_successor(
+    served: tuple[str, ClusterServer, Invoke], cluster: Kubeflow | Vertex
+):
+    _, _, invoke = served
+    for _ in range(2):
+        assert invoke("set", *BLOCK).exit_code == 0
+        [*_, newest] = cluster.schedules.values()
+        newest["state"] = "COMPLETED"
+    done = invoke("set", *BLOCK)
+    assert done.exit_code == 0, done.output
+    assert (len(cluster.schedules), json.loads(done.stdout)["state"]) == (3, "ACTIVE")
+    assert invoke("pause").exit_code == 0
+    assert [each["state"] for each in cluster.schedules.values()] == ["COMPLETED", "COMPLETED", "PAUSED"]
+    assert invoke("delete").exit_code == 0
+    assert cluster.schedules == {}
+
+
+def test_what_cannot_be_is_told(served: tuple[str, ClusterServer, Invoke], cluster: Kubeflow | Vertex):
     engine, _, invoke = served
     none = invoke("set")
     assert (none.exit_code, "schedule.cron is not set" in none.stderr) == (2, True)
@@ -184,4 +136,4 @@ def test_what_cannot_be_is_told(served: tuple[str, ClusterServer, Invoke], sched
         assert "Kubeflow's scheduler has one time zone for all, which cluster.time_zone says is UTC" in elsewhere.stderr
     else:
         assert elsewhere.exit_code == 0
-        assert [each["cron"] for each in schedules.there.values()] == [f"TZ=Europe/Berlin {CRON}"]
+        assert [each["cron"] for each in cluster.schedules.values()] == [f"TZ=Europe/Berlin {CRON}"]

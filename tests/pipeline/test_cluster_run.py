@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,17 +13,15 @@ from pipeline.cli import main
 from pipeline.cluster_run import state_of
 from pipeline.vertex_client import job_id
 from tests.free_port import free_port
+from tests.pipeline.cluster_memory import CREATED, Kubeflow, Vertex
 from tests.pipeline.cluster_server import (
     ClusterServer,
-    NotThereError,
-    Request,
     kubeflow_routes,
     vertex_server,
 )
 
 PARAMETERS = ["--data-path", "/data/span-7", "--epochs", "3", "--floors", '{"AP": 0.2}']
 GIVEN = {"data_path": "/data/span-7", "epochs": 3, "floors": '{"AP": 0.2}'}
-CREATED = "2026-01-02T03:04:05+00:00"
 
 Invoke = Callable[..., Result]
 
@@ -33,74 +30,32 @@ def invoke(config_file: Path, engine: str, command: str, *words: str) -> Result:
     return CliRunner().invoke(main, [command, "--config", str(config_file), "--engine", engine, *words])
 
 
-class Cluster:
-    """What a cluster remembers of the runs that were started, in Kubeflow's or in Vertex AI's words."""
-
-    def __init__(self) -> None:
-        self.runs: list[dict[str, Any]] = []
-        self.experiments: list[dict[str, Any]] = []
-
-    def kubeflow(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
-        return {
-            "run_service_create_run": self._start,
-            "run_service_get_run": lambda asked: self._find("run_id", asked.parameters["run_id"]),
-            "run_service_list_runs": lambda asked: {"runs": self.runs[::-1]},
-            "experiment_service_create_experiment": self._open,
-            "experiment_service_list_experiments": lambda asked: {"experiments": self.experiments},
-        }
-
-    def _open(self, asked: Request) -> dict[str, Any]:
-        self.experiments.append({**(asked.body or {}), "experiment_id": "e1"})
-        return self.experiments[-1]
-
-    def _start(self, asked: Request) -> dict[str, Any]:
-        details = {"task_details": [{"display_name": "Trainer", "state": "RUNNING"}]}
-        run = {"run_id": f"r{len(self.runs)}", "state": "RUNNING", "created_at": CREATED, "run_details": details}
-        self.runs.append({**(asked.body or {}), **run})
-        return self.runs[-1]
-
-    def vertex(self) -> dict[str, Callable[[Request], dict[str, Any]]]:
-        return {
-            "CreatePipelineJob": self._create,
-            "GetPipelineJob": lambda asked: self._find("name", asked.parameters["name"]),
-            "ListPipelineJobs": lambda asked: {"pipelineJobs": self.runs[::-1]},
-        }
-
-    def _create(self, asked: Request) -> dict[str, Any]:
-        name = f"{asked.parameters['parent']}/pipelineJobs/{asked.parameters['pipelineJobId']}"
-        detail = {"taskDetails": [{"taskName": "Trainer", "state": "RUNNING"}]}
-        job = {"name": name, "state": "PIPELINE_STATE_RUNNING", "createTime": CREATED, "jobDetail": detail}
-        self.runs.append({**(asked.body or {}), **job})
-        return self.runs[-1]
-
-    def _find(self, key: str, value: str) -> dict[str, Any]:
-        for run in self.runs:
-            if run[key] == value:
-                return run
-        raise NotThereError(f"there is no {value}")
+@pytest.fixture
+def kubeflow_runs() -> Kubeflow:
+    return Kubeflow()
 
 
 @pytest.fixture
-def cluster() -> Cluster:
-    return Cluster()
-
-
-@pytest.fixture
-def kubeflow(cluster: Cluster) -> Iterator[ClusterServer]:
-    server = ClusterServer(kubeflow_routes(), cluster.kubeflow())
+def kubeflow(kubeflow_runs: Kubeflow) -> Iterator[ClusterServer]:
+    server = ClusterServer(kubeflow_routes(), kubeflow_runs.answers)
     yield server
     server.close()
     assert server.refused == []
 
 
 @pytest.fixture
-def vertex(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterServer]:
-    with vertex_server(cluster.vertex(), monkeypatch) as server:
+def vertex_runs() -> Vertex:
+    return Vertex()
+
+
+@pytest.fixture
+def vertex(vertex_runs: Vertex, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterServer]:
+    with vertex_server(vertex_runs.answers, monkeypatch) as server:
         yield server
     assert server.refused == []
 
 
-def test_kubeflow_runs_what_is_submitted(config_file: Path, kubeflow: ClusterServer, cluster: Cluster):
+def test_kubeflow_runs_what_is_submitted(config_file: Path, kubeflow: ClusterServer, kubeflow_runs: Kubeflow):
     host = ("--set", f"cluster.host={kubeflow.address}")
     done = invoke(config_file, "kubeflow", "submit", *host, *PARAMETERS, "--name", "digits monday")
     assert done.exit_code == 0, done.output
@@ -114,27 +69,32 @@ def test_kubeflow_runs_what_is_submitted(config_file: Path, kubeflow: ClusterSer
     assert sent["pipeline_spec"]["pipelineInfo"]["name"] == "digits"
     own = sent["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert own["Trainer_executor"]["secretAsEnv"][0]["secretName"] == "mlflow"
-    assert cluster.experiments[0]["namespace"] == "vision"
+    assert kubeflow_runs.experiments[0]["namespace"] == "vision"
 
 
-def test_kubeflow_tells_how_runs_are(config_file: Path, kubeflow: ClusterServer, cluster: Cluster):
+def test_kubeflow_tells_how_runs_are(config_file: Path, kubeflow: ClusterServer, kubeflow_runs: Kubeflow):
     host = ("--set", f"cluster.host={kubeflow.address}")
     assert invoke(config_file, "kubeflow", "status", *host).stderr == "no runs\n"
-    for name in ("digits one", "other", "digits two"):
-        assert invoke(config_file, "kubeflow", "submit", *host, "--name", name).exit_code == 0
+    for pipeline, name in (("digits", "one"), ("digits-night", "digits night"), ("digits", "digits two")):
+        words = ("--set", f"name={pipeline}", "--name", name)
+        assert invoke(config_file, "kubeflow", "submit", *host, *words).exit_code == 0
+    for _ in range(250):  # more than two pages
+        kubeflow_runs.begin({"display_name": "digits", "pipeline_spec": {"pipelineInfo": {"name": "digits-night"}}})
+    kubeflow_runs.begin({"display_name": "digits three"})  # of an uploaded file
     listed = invoke(config_file, "kubeflow", "status", *host, "--json")
-    assert [run["name"] for run in json.loads(listed.stdout)] == ["digits two", "digits one"]
+    assert [run["name"] for run in json.loads(listed.stdout)] == ["digits three", "digits two", "one"]
+    assert len(invoke(config_file, "kubeflow", "status", *host, "--limit", "2").stdout.splitlines()) == 2
     assert invoke(config_file, "kubeflow", "status", *host, "--run", "r0").exit_code == 4
-    cluster.runs[0] |= {"state": "FAILED", "error": {"code": 9, "message": "out of memory"}}
+    kubeflow_runs.runs[0] |= {"state": "FAILED", "error": {"code": 9, "message": "out of memory"}}
     failed = invoke(config_file, "kubeflow", "status", *host, "--run", "r0")
     assert failed.exit_code == 1
     assert "out of memory" in failed.stdout
     assert "Trainer" in failed.stdout
-    cluster.runs[0]["state"] = "SUCCEEDED"
+    kubeflow_runs.runs[0]["state"] = "SUCCEEDED"
     assert invoke(config_file, "kubeflow", "status", *host, "--run", "r0").exit_code == 0
-    missing = invoke(config_file, "kubeflow", "status", *host, "--run", "r9")
+    missing = invoke(config_file, "kubeflow", "status", *host, "--run", "r999")
     assert missing.exit_code == 1
-    assert "there is no r9" in missing.stderr
+    assert "there is no r999" in missing.stderr
 
 
 def test_vertex_runs_what_is_submitted(config_file: Path, vertex: ClusterServer):
@@ -153,7 +113,7 @@ def test_vertex_runs_what_is_submitted(config_file: Path, vertex: ClusterServer)
     assert command[-1] == "--secret=MLFLOW_TRACKING_PASSWORD=projects/team/secrets/password/versions/latest"
 
 
-def test_vertex_tells_how_runs_are(config_file: Path, vertex: ClusterServer, cluster: Cluster):
+def test_vertex_tells_how_runs_are(config_file: Path, vertex: ClusterServer, vertex_runs: Vertex):
     assert invoke(config_file, "vertex", "submit", "--name", "digits one").exit_code == 0
     listed = invoke(config_file, "vertex", "status", "--json")
     [run] = json.loads(listed.stdout)
@@ -162,13 +122,15 @@ def test_vertex_tells_how_runs_are(config_file: Path, vertex: ClusterServer, clu
     [asked] = vertex.asked("ListPipelineJobs")
     assert asked.parameters["filter"] == 'labels.efficientdet_pipeline="digits"'
     assert invoke(config_file, "vertex", "status", "--run", "digits-one").exit_code == 4
-    cluster.runs[0] |= {"state": "PIPELINE_STATE_FAILED", "error": {"code": 9, "message": "no quota"}}
+    vertex_runs.runs[0] |= {"state": "PIPELINE_STATE_FAILED", "error": {"code": 9, "message": "no quota"}}
     failed = invoke(config_file, "vertex", "status", "--run", "digits-one")
     assert failed.exit_code == 1
     assert "no quota" in failed.stdout
-    missing = invoke(config_file, "vertex", "status", "--run", "none")
-    assert missing.exit_code == 1
-    assert "Vertex AI refuses" in missing.stderr
+    for run, said in (("none", "Vertex AI refuses"), ("digits one", "is not a valid resource id")):
+        missing = invoke(config_file, "vertex", "status", "--run", run)
+        assert missing.exit_code == 1
+        assert said in missing.stderr
+        assert missing.stderr.count("\n") == 1
 
 
 def test_nothing_is_sent_for_floors_that_are_none(config_file: Path):
@@ -176,6 +138,34 @@ def test_nothing_is_sent_for_floors_that_are_none(config_file: Path):
         done = invoke(config_file, "kubeflow", "submit", "--floors", floors)
         assert done.exit_code == 2
         assert says in done.stderr
+
+
+def test_a_node_shows_kubeflow_the_token_that_it_has(
+    config_file: Path, kubeflow: ClusterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "token").write_text("of the pod")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    assert invoke(config_file, "kubeflow", "status", "--set", f"cluster.host={kubeflow.address}").exit_code == 0
+    assert kubeflow.callers == {"Bearer of the pod"}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a" * 124, "--name: has 124 characters, give 123 at most"),
+        ("Ü ü", "--name 'Ü ü': the run's id is made of it; give one with letters a-z or digits"),
+        ("a\nb", "--name 'a\\nb': the run's id is made of it"),
+    ],
+)
+def test_names_that_no_engine_takes_are_refused_before_the_config_is_read(name: str, says: str):
+    done = invoke(Path("/nowhere.yaml"), "vertex", "submit", "--name", name)
+    assert (done.exit_code, says in done.stderr) == (2, True), done.stderr
+
+
+def test_what_googles_client_does_not_take_is_a_sentence(config_file: Path, vertex: ClusterServer):
+    done = invoke(config_file, "vertex", "submit", "--set", "cluster.region=nowhere")
+    assert done.exit_code == 1
+    assert "error: project team in nowhere: Google's client refuses: Unsupported region" in done.stderr
 
 
 def test_a_cluster_that_is_not_named_or_not_there_is_told(config_file: Path):

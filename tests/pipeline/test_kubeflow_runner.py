@@ -11,6 +11,7 @@ import yaml
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.utils.import_utils import import_class_by_path
 
+from components.trainer.custom_job import SECRETS
 from efficientdet.data.demo import write_demo_data
 from efficientdet.errors import ConfigError
 from pipeline.config import PipelineConfig, load_config
@@ -31,6 +32,7 @@ CLUSTER = {
     "secrets": [{"name": "mlflow", "variables": {"password": "MLFLOW_TRACKING_PASSWORD"}}],
     "report_to": "https://example.org/hook",
 }
+MOUNTED = [{"name": "s", "mount_path": "/s"}]
 ENGINES = ("kubeflow", "vertex")
 NODES = 10
 BACKOFF = {"backoffDuration": "60s", "backoffFactor": 2.0, "backoffMaxDuration": "3600s"}
@@ -152,7 +154,9 @@ def test_retries_and_caching_are_those_configured(compiled: Compiled, config: Pi
     for node, count in retries.items():
         assert compiled.tasks[node]["retryPolicy"] == {"maxRetryCount": count, **BACKOFF}
     assert "retryPolicy" not in compiled.tasks["Pusher"]
-    assert all(task["cachingOptions"] == {"enableCache": True} for task in compiled.tasks.values())
+    asked = {node: task.get("cachingOptions") for node, task in compiled.tasks.items()}
+    looking_up = {"ExampleValidator", "Evaluator"}  # the champion, which no engine's cache knows of
+    assert asked == {node: None if node in looking_up else {"enableCache": True} for node in compiled.tasks}
     uncached = Compiled(config.override({"cluster": {"cache": False}}), compiled.engine, tmp_path)
     assert not any(task.get("cachingOptions") for task in uncached.tasks.values())
 
@@ -234,12 +238,26 @@ def test_nothing_is_pushed_before_it_has_run(compiled: Compiled):
     assert ("evaluation", "Evaluator", "evaluation") in compiled.edges()["InfraValidator"]
 
 
+DATAFLOW = {
+    "runner": "DataflowRunner",
+    "args": ["--project=team", "--region=europe-west4", "--temp_location=gs://bucket/temp"],
+}
+
+
+def test_files_that_the_workers_of_dataflow_do_not_have_are_refused(plain: PipelineConfig, tmp_path: Path):
+    says = refusal(plain, "vertex", {"beam": DATAFLOW}, tmp_path)
+    assert "cluster.root=gs://bucket/root: nodes see a bucket as a folder, but workers of Dataflow do not" in says
+    mounted = {"beam": DATAFLOW, "cluster": {"root": "/mnt/root"}, "source": {"path": "s3://images"}}
+    assert "source.path=s3://images: nodes see" in refusal(plain, "kubeflow", mounted, tmp_path)
+    mounted["source"] = {}
+    assert Compiled(plain.override(mounted), "kubeflow", tmp_path).tasks
+
+
 def test_beam_steps_go_to_dataflow_by_config(plain: PipelineConfig, tmp_path: Path):
-    args = ["--project=team", "--region=europe-west4", "--temp_location=gs://bucket/temp"]
-    compiled = Compiled(plain.override({"beam": {"runner": "DataflowRunner", "args": args}}), "vertex", tmp_path)
+    compiled = Compiled(plain.override({"beam": {**DATAFLOW, "workers_see_buckets": True}}), "vertex", tmp_path)
     for node in ("CocoExampleGen", "StatisticsGen", "Evaluator"):
         words = compiled.container(node)["args"]
-        assert {"--runner=DataflowRunner", "--sdk_container_image=team/image:1", *args} <= set(words)
+        assert {"--runner=DataflowRunner", "--sdk_container_image=team/image:1", *DATAFLOW["args"]} <= set(words)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +293,7 @@ def test_on_vertex_the_trainer_is_a_custom_job(
         "project": "team",
         "region": "europe-west4",
         "service_account": "runner@team",
+        "secrets": CLUSTER["secrets"],
         "resources": {"Trainer": asked},
     }
     changed = plain.override({"cluster": cluster, "detector": {"training": training}})
@@ -286,13 +305,14 @@ def test_on_vertex_the_trainer_is_a_custom_job(
     assert settings["ai_platform_enable_vertex"] is True
     assert settings["ai_platform_vertex_region"] == "europe-west4"
     job = settings["ai_platform_training_args"]
+    secret = {"MLFLOW_TRACKING_PASSWORD": "projects/team/secrets/password/versions/latest"}
     assert job["project"] == "team"
     assert job["job_spec"]["service_account"] == "runner@team"
     assert job["job_spec"]["worker_pool_specs"] == [
         {
             "machine_spec": {"machine_type": machine, **accelerators},
             "replica_count": count,
-            "container_spec": {"image_uri": "team/image:1"},
+            "container_spec": {"image_uri": "team/image:1", "env": [{"name": SECRETS, "value": json.dumps(secret)}]},
         }
         for machine, accelerators, count in pools
     ]
@@ -316,8 +336,13 @@ def refusal(config: PipelineConfig, engine: str, changes: dict[str, Any], folder
         ("vertex", {"project": "t", "resources": {"Trainer": {"gpus": 1, "gpu_type": "x"}}}, "name it in machine_type"),
         ("vertex", {"resources": {"Evaluator": {"tpu": {}}}}, "gives TPUs to custom jobs"),
         ("vertex", {"resources": {"Evaluator": {"node_selector": {"a": "b"}}}}, "no nodes to select"),
+        (
+            "vertex",
+            {"project": "t", "resources": {"Trainer": {"gpus": 1}}, "secrets": MOUNTED},
+            "mounts no secrets; give",
+        ),
         ("vertex", {"volumes": [{"claim": "c", "mount_path": "/c"}]}, "mounts no volumes"),
-        ("vertex", {"secrets": [{"name": "s", "mount_path": "/s"}]}, "mounts no secrets; give s variables"),
+        ("vertex", {"secrets": MOUNTED}, "mounts no secrets; give s variables"),
         ("vertex", {"secrets": [{"name": "s", "variables": {"a": "A"}}]}, "secrets are in Secret Manager"),
     ],
 )
@@ -325,6 +350,14 @@ def test_what_an_engine_cannot_give_is_refused(
     engine: str, cluster: dict, says: str, plain: PipelineConfig, tmp_path: Path
 ):
     assert says in refusal(plain, engine, {"cluster": cluster}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("a" * 59, "has 59 characters; clusters take 58, shorten it"), ("digits-turn", "ends in -turn, as the turns of")],
+)
+def test_names_that_clusters_do_not_take_are_refused(name: str, says: str, plain: PipelineConfig, tmp_path: Path):
+    assert says in refusal(plain, "kubeflow", {"name": name}, tmp_path)
 
 
 def test_other_files_than_the_client_reads_are_refused(plain: PipelineConfig, tmp_path: Path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -56,20 +55,6 @@ def test_addresses_within_settings_are_turned_too():
     assert node.to_addresses('{"uri": "/gcs/bucket/a", "note": "of /gcs/x"}', mounts) == (
         '{"uri": "gs://bucket/a", "note": "of /gcs/x"}'
     )
-
-
-def test_secrets_become_variables():
-    held = {"projects/team/secrets/password/versions/latest": b"s3cret"}
-
-    class Vault:
-        """Answers as Secret Manager's client does."""
-
-        def access_secret_version(self, name: str) -> SimpleNamespace:
-            return SimpleNamespace(payload=SimpleNamespace(data=held[name]))
-
-    [name] = held
-    assert node.read_secrets({"MLFLOW_TRACKING_PASSWORD": name}, Vault) == {"MLFLOW_TRACKING_PASSWORD": "s3cret"}
-    assert node.read_secrets({}) == {}
 
 
 def test_a_node_without_secrets_changes_no_variable(tmp_path: Path):

@@ -193,7 +193,7 @@ def test_worse_than_the_champion_is_not_blessed(tmp_path: Path, examples: Path, 
     assert len(seen) == 12
     assert {name for image in seen for name in image.found} == {"float", "int8", "champion/float", "champion/int8"}
     assert blessing.outcome == "NOT_BLESSED"
-    assert blessing.champion == "1"
+    assert (blessing.baseline, blessing.champion) == ("1", "1")
     assert blessing.champion_metrics["float"]["AP"] > blessing.metrics["float"]["AP"] + 0.05
     assert [rule.rule for rule in blessing.against] == ["max_champion_drop.float", "max_champion_drop.int8"]
     for rule in blessing.against:
@@ -241,6 +241,7 @@ def test_a_champion_of_other_classes_is_not_compared(
     open_registry(registry["uri"]).register(other, "reds")
     blessing = evaluate(tmp_path, examples, bundle(2, 3), "1", registry | {"name": "reds"}, max_champion_drop=0)
     assert blessing.outcome == "BLESSED"
+    assert (blessing.baseline, blessing.champion) == ("1", "")
     [skipped] = [rule for rule in blessing.rules if rule.rule == "on_other_classes"]
     assert skipped.sentence.startswith("the champion reds@1 was trained on other classes")
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import aiplatform_v1
 from tfx.extensions.google_cloud_ai_platform.training_clients import VertexJobClient
 from tfx.types import Channel, standard_artifacts
 from tfx.utils import name_utils
 
 from components.trainer import detector_trainer
+from components.trainer.custom_job import SECRETS, Machine, MachineExecutor, job_settings
 from components.trainer.custom_job import Executor as Starter
-from components.trainer.custom_job import Machine, job_settings
 from components.trainer.executor import Executor, as_run
 from efficientdet.config import Config
 from efficientdet.errors import ConfigError
@@ -64,7 +66,8 @@ class Client(VertexJobClient):
 
 def test_the_job_is_one_that_vertex_knows():
     machine = Machine("n1-standard-8", "NVIDIA_TESLA_T4", 2)
-    settings = job_settings(machine, 3, "team/image:1", "team", "europe-west4", "runner@team", "demo-training")
+    secrets = {"MLFLOW_TRACKING_PASSWORD": "projects/team/secrets/password/versions/latest"}
+    settings = job_settings(machine, 3, "team/image:1", "team", "europe-west4", "runner@team", "demo-training", secrets)
     args = settings["ai_platform_training_args"]
     path = name_utils.get_full_name(Starter()._GetExecutorClass())
     job = Client("europe-west4").create_training_job({}, {}, properties(), path, args, None, {})
@@ -78,12 +81,25 @@ def test_the_job_is_one_that_vertex_knows():
         assert pool.machine_spec.accelerator_count == 2
         command = list(pool.container_spec.command)
         assert pool.container_spec.image_uri == "team/image:1"
-        assert command[command.index("--executor_class_path") + 1] == name_utils.get_full_name(Executor)
+        assert command[command.index("--executor_class_path") + 1] == name_utils.get_full_name(MachineExecutor)
+        [variable] = pool.container_spec.env
+        assert (variable.name, json.loads(variable.value)) == (SECRETS, secrets)
+
+
+def test_a_machine_of_the_job_fetches_the_secrets_before_it_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Where nobody is logged in, Google's client says so; without secrets nobody is asked."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    monkeypatch.setenv(SECRETS, json.dumps({"PASSWORD": "projects/team/secrets/password/versions/latest"}))
+    with pytest.raises(DefaultCredentialsError, match=r"none\.json"):
+        MachineExecutor().Do({}, {}, properties())
+    monkeypatch.delenv(SECRETS)
+    with pytest.raises(KeyError, match="model"):
+        MachineExecutor().Do({}, {}, properties())
 
 
 def test_a_job_makes_the_node_start_it():
     examples, schema = Channel(type=standard_artifacts.Examples), Channel(type=standard_artifacts.Schema)
-    settings = job_settings(Machine("n1-standard-4"), 1, "image", "team", "region", None, "name")
+    settings = job_settings(Machine("n1-standard-4"), 1, "image", "team", "region", None, "name", {})
     node = detector_trainer(examples, schema, CONFIG, "/c", "f00", job=settings)
     assert node.id == "Trainer"
     assert node.executor_spec.executor_class is Starter

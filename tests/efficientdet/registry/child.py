@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
@@ -29,12 +28,27 @@ def exit_code(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def kill_at_copy(number: int) -> None:
-    """Lets this process be killed, as by `kill -9`, in the midst of its n-th copy of a file."""
-    copies = itertools.count(1)
+def kill_at(*steps: str) -> None:
+    """Lets this process be killed, as by `kill -9`, when it has come through these steps in turn.
 
-    def strike(event: str, _: object) -> None:
-        if event in ("shutil.copyfile", "shutil.copystat") and next(copies) == number:
+    A step is a word of what it is about to do: a statement of SQL, "COMMIT", or copying or renaming a file, as
+    "copyfile PATH" and "rename PATH".
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    left = list(steps)
+
+    def come_to(step: str) -> None:
+        if left[0] in step:
+            left.pop(0)
+        if not left:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(strike)
+    def hear(name: str, arguments: tuple[object, ...]) -> None:
+        if name in ("shutil.copyfile", "os.rename"):
+            come_to(f"{name.partition('.')[2]} {arguments[0]}")
+
+    sys.addaudithook(hear)
+    event.listen(Engine, "before_cursor_execute", lambda _, __, statement, *___: come_to(statement))
+    event.listen(Engine, "commit", lambda _: come_to("COMMIT"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,17 +11,20 @@ from pathlib import Path
 import pytest
 
 from efficientdet.errors import RegistryError
-from efficientdet.registry import Registry, open_registry
+from efficientdet.registry import Registry, open_registry, promotion
 from efficientdet.registry.mlflow import MlflowRegistry
 from efficientdet.registry.promotion import promote, promotions, rollback
 from tests.efficientdet.registry.child import exit_code, in_child
+from tests.registry_copy import copy_registry
 
 WriteBundle = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle) -> Path:
-    registry = open_registry(tmp_path_factory.mktemp("made"))
+def made(
+    tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle, new_registry: Callable[[Path], Registry]
+) -> Path:
+    registry = new_registry(tmp_path_factory.mktemp("made") / "registry")
     for content in ("one", "two", "three"):
         registry.register(write_bundle(content), "digits")
     return Path(registry.uri)
@@ -30,8 +32,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle) ->
 
 @pytest.fixture
 def three(made: Path, tmp_path: Path) -> Registry:
-    """`digits` with versions 1, 2 and 3, none promoted; its files are elsewhere."""
-    return open_registry(shutil.copytree(made, tmp_path / "three"))
+    """`digits` with versions 1, 2 and 3, none promoted."""
+    return copy_registry(made, tmp_path / "three")
 
 
 def aliases(registry: Registry, name: str = "digits") -> dict[str, str]:
@@ -79,6 +81,41 @@ def test_a_champion_set_by_hand_is_found_and_becomes_previous(three: Registry) -
         ("promote", "2"),
     ]
     assert aliases(three) == {"champion": "2", "previous": "1"}
+
+
+def test_a_champion_whose_alias_was_taken_away_is_promoted_again(three: Registry) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    promote(three, "digits", "2", "ann", "second")
+    three.drop_alias("digits", "champion")
+    again = promote(three, "digits", "2", "bob", "it was taken away")
+    assert again is not None
+    assert (again.version, again.before, again.by) == ("2", None, "bob")
+    assert aliases(three) == {"champion": "2", "previous": "1"}
+    three.drop_alias("digits", "champion")
+    promote(three, "digits", "3", "cid", "better")
+    assert aliases(three) == {"champion": "3", "previous": "2"}
+
+
+def test_a_rollback_goes_by_the_log_when_previous_was_taken_away(three: Registry) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    promote(three, "digits", "2", "ann", "second")
+    three.drop_alias("digits", "previous")
+    assert rollback(three, "digits", "bob", "misses sevens").version == "1"
+    assert aliases(three) == {"champion": "1", "previous": "2"}
+
+
+def test_a_slow_process_that_moves_the_alias_late_is_no_person(
+    three: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    promote(three, "digits", "2", "bob", "second")
+    three.set_alias("digits", "champion", "1")
+    assert promote(three, "digits", "2", "cid", "again") is None
+    assert aliases(three) == {"champion": "2", "previous": "1"}
+    monkeypatch.setattr(promotion, "SLOWEST", timedelta(0))
+    three.set_alias("digits", "champion", "1")
+    promote(three, "digits", "2", "cid", "back")
+    assert [entry.act for entry in promotions(three, "digits")] == ["promote", "promote", "found", "promote"]
 
 
 @pytest.mark.parametrize(
@@ -136,16 +173,25 @@ def test_killed_between_two_writes_the_next_promotion_heals_it(
     assert [(entry.version, entry.by) for entry in promotions(three, "digits")] == [("1", "ann"), ("2", "bob")]
 
 
+def test_an_entry_of_the_same_moment_that_comes_before_the_last_moves_previous(three: Registry) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    promote(three, "digits", "2", "ann", "second")
+    twin = promotions(three, "digits")[0].model_copy(update={"version": "3"})
+    three.note("digits", "promotion.000001.zzzzzzzz", twin.model_dump_json())
+    assert promote(three, "digits", "2", "bob", "again") is None
+    assert aliases(three) == {"champion": "2", "previous": "3"}
+
+
 def test_promoted_by_several_at_once_the_aliases_follow_the_log(three: Registry) -> None:
     def work(person: int) -> None:
         registry = open_registry(three.uri)
-        for turn in range(3):
+        for turn in range(2):
             promote(registry, "digits", str((person + turn) % 3 + 1), str(person), "mine")
 
-    children = [in_child(lambda person=person: work(person)) for person in range(6)]
-    assert [exit_code(child) for child in children] == [0] * 6
+    children = [in_child(lambda person=person: work(person)) for person in range(4)]
+    assert [exit_code(child) for child in children] == [0] * 4
     log = promotions(three, "digits")
-    assert len(log) >= 6
+    assert len(log) >= 4
     assert {entry.act for entry in log} == {"promote"}
     promote(three, "digits", log[-1].version, "ann", "settle")
     previous = next(entry.version for entry in reversed(log) if entry.version != log[-1].version)

@@ -11,27 +11,44 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from efficientdet.bundle import TFLITE_FILE, verify_manifest, write_manifest
 from efficientdet.errors import AccessError, NoRoomError, RegistryError
 from efficientdet.registry import Registry, open_registry
-from tests.efficientdet.registry.child import exit_code, in_child
+from tests.efficientdet.registry.child import exit_code, in_child, kill_at
 from tests.efficientdet.registry.mlflow_server import ADMIN, PASSWORD, MlflowServer
 
 WriteBundle = Callable[[str], Path]
+NewRegistry = Callable[[Path], Registry]
 PUBLISHERS = 20
 NOT_ALLOWED = 77
+UPLOADING = ".artifact.uploading"
+"""In the name of a file that MLflow is about to rename into its place."""
+MOMENTS = (
+    ("INSERT INTO runs",),
+    ("INSERT INTO runs", "COMMIT"),
+    (UPLOADING,),
+    (UPLOADING,) * 4,
+    ("copyfile",),
+    ("copyfile",) * 5,
+    ("UPDATE runs",),
+    ("INSERT INTO model_versions",),
+    ("INSERT INTO model_version_tags",),
+    ("INSERT INTO model_version_tags", "COMMIT"),
+)
+"""Steps of a publishing before its version is there; it is there with the commit of the last."""
 
 
 def assert_whole(registry: Registry, folder: Path) -> list[str]:
     """Every visible version can be fetched, and is what its number alone has; returns the numbers."""
     versions = registry.versions("digits")
     for version in versions:
-        registry.fetch("digits", version.version, folder / f"whole-{time.monotonic_ns()}")
+        registry.fetch("digits", version.version, folder / f"whole-{uuid4().hex}")
     numbers = [version.version for version in versions]
     assert max(Counter(numbers).values(), default=1) == 1
     return numbers
@@ -64,29 +81,26 @@ def test_twenty_at_once_where_no_registry_is_yet(tmp_path: Path, write_bundle: W
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment(tmp_path: Path, write_bundle: WriteBundle) -> None:
-    """The moments are spread over the time that publishing takes; the last process is spared."""
-    registry = open_registry(tmp_path / "registry")
+def test_killed_at_any_moment(tmp_path: Path, write_bundle: WriteBundle, new_registry: NewRegistry) -> None:
+    registry, bundle = new_registry(tmp_path / "registry"), write_bundle("killed")
     registry.register(write_bundle("first"), "digits")
-    start = time.monotonic()
-    exit_code(in_child(lambda: open_registry(registry.uri).register(write_bundle("second"), "digits")))
-    lasts, kills, bundle = time.monotonic() - start, 10, write_bundle("killed")
-    killed = 0
-    for moment in range(kills):
-        child = in_child(lambda: open_registry(registry.uri).register(bundle, "digits"))
-        time.sleep(lasts * (moment + 0.5) / kills)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        killed += exit_code(child) == -signal.SIGKILL
-        assert assert_whole(registry, tmp_path)[-2:] == ["2", "1"]
-    assert killed >= 3, "publishing took so much less time than before that kills came too late to tell anything"
-    assert registry.register(bundle, "digits").version == registry.versions("digits")[0].version
-    assert len(assert_whole(registry, tmp_path)) == 3
+
+    def publish(*steps: str) -> None:
+        kill_at(*steps)
+        open_registry(registry.uri).register(bundle, "digits")
+
+    for steps in MOMENTS:
+        assert exit_code(in_child(lambda steps=steps: publish(*steps))) == -signal.SIGKILL, steps
+        assert [version.version for version in registry.versions("digits")] == ["1"], steps
+    assert exit_code(in_child(lambda: publish(*MOMENTS[-1], "SELECT"))) == -signal.SIGKILL
+    assert assert_whole(registry, tmp_path) == ["2", "1"]
+    assert registry.register(bundle, "digits").version == "2"
 
 
-@pytest.mark.usefixtures("registry")
-def test_a_full_disk_is_one_sentence_and_no_version(tmp_path: Path, write_bundle: WriteBundle) -> None:
-    registry, bundle = open_registry(tmp_path / "registry"), large(write_bundle("large"))
+def test_a_full_disk_is_one_sentence_and_no_version(
+    tmp_path: Path, write_bundle: WriteBundle, new_registry: NewRegistry
+) -> None:
+    registry, bundle = new_registry(tmp_path / "registry"), large(write_bundle("large"))
     registry.register(write_bundle("one"), "digits")
 
     def publish() -> None:
@@ -149,39 +163,33 @@ def test_a_disk_of_its_own_that_is_full(tmp_path: Path, write_bundle: WriteBundl
     assert code == 0
 
 
-@pytest.fixture
-def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
-    """A server that asks for a name and a password, which the environment holds."""
-    server = MlflowServer(tmp_path / "server", authentication=True)
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    yield server
-    server.close()
-
-
 @pytest.mark.slow
 def test_a_server_that_dies_in_the_midst_of_an_upload(
     guarded: MlflowServer, tmp_path: Path, write_bundle: WriteBundle
 ) -> None:
     bundle = large(write_bundle("large"))
 
+    def files() -> set[Path]:
+        return {path for path in guarded.files.rglob("*") if path.is_file()}
+
     def kill_when_files_come() -> None:
-        while not any(path.is_file() for path in guarded.files.rglob("*")):
+        while files() == before:
             time.sleep(0.005)
         guarded.kill()
 
-    open_registry(guarded.uri).versions()
+    assert open_registry(guarded.uri).versions("struck") == []
+    before = files()
     killer = threading.Thread(target=kill_when_files_come)
     killer.start()
-    with pytest.raises(RegistryError, match="registering digits failed") as error:
-        open_registry(guarded.uri).register(bundle, "digits")
+    with pytest.raises(RegistryError, match="registering struck failed") as error:
+        open_registry(guarded.uri).register(bundle, "struck")
     killer.join()
     assert "\n" not in str(error.value)
     guarded.start()
     registry = open_registry(guarded.uri)
-    assert registry.versions() == []
-    assert registry.register(bundle, "digits").version == "1"
-    registry.fetch("digits", "1", tmp_path / "back")
+    assert registry.versions("struck") == []
+    assert registry.register(bundle, "struck").version == "1"
+    registry.fetch("struck", "1", tmp_path / "back")
     assert verify_manifest(tmp_path / "back") == verify_manifest(bundle)
 
 
@@ -190,13 +198,15 @@ def test_a_server_with_authentication(
     guarded: MlflowServer, tmp_path: Path, write_bundle: WriteBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = open_registry(guarded.uri)
-    registry.register(write_bundle("one"), "digits")
-    registry.set_alias("digits", "champion", "1")
-    registry.fetch("digits", "champion", tmp_path / "back")
-    registry.register(write_bundle("two"), "digits")
-    registry.delete("digits", "2")
-    assert [version.version for version in registry.versions()] == ["1"]
-    assert len({path.parent for path in guarded.files.rglob(TFLITE_FILE)}) == 1, "the files went with the version"
+    registry.register(write_bundle("mine"), "guarded")
+    registry.set_alias("guarded", "champion", "1")
+    registry.fetch("guarded", "champion", tmp_path / "back")
+    registry.register(write_bundle("gone"), "guarded")
+    registry.delete("guarded", "2")
+    assert [version.version for version in registry.versions("guarded")] == ["1"]
+    stored = [path.read_bytes() for path in guarded.files.rglob(TFLITE_FILE)]
+    assert b"mine" * 100 in stored
+    assert b"gone" * 100 not in stored, "the files go with the version"
     for name, password in ((ADMIN, "wrong"), ("nobody", PASSWORD), (None, None)):
         for variable, value in (("USERNAME", name), ("PASSWORD", password)):
             if value is None:

@@ -11,11 +11,12 @@ import pytest
 
 from efficientdet.bundle import TFLITE_FILE
 from efficientdet.errors import RegistryError
-from efficientdet.registry import ModelVersion, Registry, open_registry, retention
+from efficientdet.registry import ModelVersion, Registry, retention
 from efficientdet.registry.mlflow_client import EXPERIMENT, Location
 from efficientdet.registry.mlflow_files import PUBLISHING
 from efficientdet.registry.promotion import promote
 from efficientdet.registry.retention import Policy, collect, garbage
+from tests.registry_copy import copy_registry
 
 WriteBundle = Callable[[str], Path]
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -56,10 +57,11 @@ def test_a_policy_says_something() -> None:
         Policy()
 
 
-@pytest.fixture
-def five(tmp_path: Path, write_bundle: WriteBundle) -> Registry:
-    """`digits` 1 to 5: 2 was champion before 3, 4 is a candidate; a dead publishing, and somebody else's run."""
-    registry = open_registry(tmp_path / "registry")
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, write_bundle: WriteBundle, new_registry: Callable[[Path], Registry]
+) -> Path:
+    registry = new_registry(tmp_path_factory.mktemp("made") / "registry")
     for number in range(1, 6):
         registry.register(write_bundle(str(number)), "digits")
     promote(registry, "digits", "2", "ann", "first")
@@ -70,7 +72,13 @@ def five(tmp_path: Path, write_bundle: WriteBundle) -> Registry:
     for text, tags in (("half", {PUBLISHING: "digits"}), ("else", {})):
         run = client.create_run(experiment, tags=tags).info.run_id
         client.log_artifact(run, str(write_bundle(text) / TFLITE_FILE))
-    return registry
+    return Path(registry.uri)
+
+
+@pytest.fixture
+def five(made: Path, tmp_path: Path) -> Registry:
+    """`digits` 1 to 5: 2 was champion before 3, 4 is a candidate; a dead publishing, and somebody else's run."""
+    return copy_registry(made, tmp_path / "registry")
 
 
 def stored(registry: Registry) -> list[str]:
@@ -85,8 +93,10 @@ def test_files_go_with_their_versions_and_those_in_use_stay(five: Registry, monk
     monkeypatch.setattr(retention, "UNFINISHED_AFTER", timedelta(0))
     found = garbage(five, Policy(keep=0))
     assert len(found.unfinished) == 1
+    assert garbage(five, Policy(keep=0), "digits").unfinished == found.unfinished
+    assert garbage(five, Policy(keep=0), "faces").unfinished == [], "what died was of another name"
     assert stored(five) == ["1111", "2222", "3333", "4444", "5555", "else", "half"]
-    assert collect(five, found) == []
+    assert collect(five, found) == (found, {})
     assert [v.version for v in five.versions()] == ["4", "3", "2"]
     assert stored(five) == ["2222", "3333", "4444", "else"]
     assert garbage(five, Policy(keep=0)).unfinished == []
@@ -95,7 +105,9 @@ def test_files_go_with_their_versions_and_those_in_use_stay(five: Registry, monk
 def test_what_was_promoted_meanwhile_stays(five: Registry) -> None:
     found = garbage(five, Policy(keep=0))
     promote(five, "digits", "5", "ann", "third")
-    assert [version.version for version in collect(five, found)] == ["5"]
+    gone, stayed = collect(five, found)
+    assert [version.version for version in gone.versions] == ["1"]
+    assert stayed == {"digits@5": "it is champion since"}
     assert {v.version: v.aliases for v in five.versions()} == {
         "5": ("champion",),
         "4": ("candidate",),

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
+from google.protobuf.json_format import ParseError
+from google.resumable_media import DataCorruption
+from requests.exceptions import ChunkedEncodingError
+from urllib3.exceptions import ProtocolError
 
 from efficientdet.bundle import TFLITE_FILE, verify_manifest
-from efficientdet.errors import AccessError, NotRegisteredError, RegistryError, TamperedError, UnreachableError
-from efficientdet.registry import Registry, open_registry, retention
+from efficientdet.cli import main
+from efficientdet.errors import (
+    AccessError,
+    NoRoomError,
+    NotRegisteredError,
+    RegistryError,
+    TamperedError,
+    UnreachableError,
+)
+from efficientdet.registry import Registry, open_registry, retention, vertex_files
+from efficientdet.registry.blob_cache import BlobCache
+from efficientdet.registry.cached import CachedRegistry
 from efficientdet.registry.promotion import promote, promotions, rollback
-from efficientdet.registry.retention import Policy, collect, garbage
-from efficientdet.registry.vertex_client import ENDPOINT, Place
+from efficientdet.registry.retention import Garbage, Policy, collect, garbage
+from efficientdet.registry.vertex_client import ENDPOINT, Place, requests
+from schemas.registry_entry import FILE_NAME
+from tests.efficientdet.registry.child import exit_code, in_child
 from tests.efficientdet.registry.vertex_server import VertexServer
 from tests.free_port import free_port
 
@@ -25,10 +44,11 @@ URI = "vertex://my-project/europe-west4"
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[VertexServer]:
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VertexServer]:
     started = VertexServer()
     monkeypatch.setenv(ENDPOINT, started.uri)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", started.uri)
+    monkeypatch.setenv("EFFICIENTDET_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield started
     started.close()
 
@@ -115,12 +135,117 @@ def test_old_versions_and_dead_publishings_go(
     monkeypatch.setattr(retention, "UNFINISHED_AFTER", timedelta(0))
     found = garbage(two, Policy(keep=1))
     assert ([str(version) for version in found.versions], len(found.unfinished)) == (["digits@2"], 1)
-    assert collect(two, found) == []
+    assert garbage(two, Policy(keep=1), "faces") == Garbage([], []), "what died was of another name"
+    assert collect(two, found) == (found, {})
     assert [version.version for version in two.versions()] == ["3", "1"]
     contents = {content for content, _ in server.objects.values()}
     assert b"two" * 100 not in contents
     assert b"half" * 100 not in contents
     assert len(promotions(two, "digits")) == 1
+
+
+def test_what_vertex_does_not_delete_is_named_and_the_rest_goes(two: Registry, write_bundle: WriteBundle) -> None:
+    two.register(write_bundle("three"), "digits")
+    two.register(write_bundle("face"), "faces")
+    found = garbage(two, Policy(keep=0))
+    assert [str(version) for version in found.versions] == ["faces@1", "digits@1", "digits@2", "digits@3"]
+    gone, stayed = collect(two, found)
+    assert [str(version) for version in gone.versions] == ["digits@2", "digits@3"]
+    assert set(stayed) == {"faces@1", "digits@1"}
+    assert "faces@1 is the only version" in stayed["faces@1"]
+    assert "digits@1 is Vertex's default version" in stayed["digits@1"]
+    assert [str(version) for version in two.versions()] == ["digits@1", "faces@1"]
+
+
+def test_a_damaged_version_is_left_out_and_named(
+    two: Registry, server: VertexServer, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    damaged = two.get("digits", "2")
+    del server.objects[next(name for name in server.objects if name.endswith(f"{damaged.entry}/{FILE_NAME}"))]
+    assert [str(version) for version in two.versions()] == ["digits@1"]
+    assert [str(version) for version in two.versions("digits")] == ["digits@1"]
+    [warning] = caplog.messages
+    assert warning.startswith(f"{URI}: digits@2 is left out: {FILE_NAME} of ")
+    for registry in (two, CachedRegistry(two, BlobCache.of_user(), print)):
+        with pytest.raises(TamperedError, match=rf"{FILE_NAME} of .*{damaged.entry} is missing; restore that file"):
+            registry.fetch("digits", "2", tmp_path / "none")
+    with pytest.raises(NotRegisteredError, match="digits has no version or alias '7'"):
+        CachedRegistry(two, BlobCache.of_user(), print).get("digits", "7")
+
+
+def test_a_damaged_champion_is_no_absent_one_and_can_be_replaced(two: Registry, server: VertexServer) -> None:
+    promote(two, "digits", "2", "ann", "first")
+    entry = two.get("digits").entry
+    server.objects = {name: held for name, held in server.objects.items() if not name.endswith(f"{entry}/{FILE_NAME}")}
+    for ask in (two.champion, two.get):
+        with pytest.raises(TamperedError, match=f"{FILE_NAME} of .* is missing"):
+            ask("digits")
+    promote(two, "digits", "1", "ann", "the other is damaged")
+    assert two.get("digits").version == "1"
+
+
+def pull(monkeypatch: pytest.MonkeyPatch, output: Path) -> object:
+    """The exit code of the program."""
+    monkeypatch.setattr("sys.argv", ["efficientdet", "pull", "digits@2", "--registry", URI, "--output", str(output)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+def test_a_download_that_breaks_off_and_a_full_disk_have_their_exit_codes(
+    two: Registry,
+    server: VertexServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(vertex_files, "PATIENCE_S", 0.0)
+    [name] = [name for name, (content, _) in server.objects.items() if content == b"two" * 100]
+    server.breaks_off = 10
+    assert pull(monkeypatch, tmp_path / "out") == UnreachableError.exit_code
+    said = capsys.readouterr().err
+    assert "it cannot be reached" in said
+    assert said.count("\n") == 1
+    server.breaks_off = None
+
+    def full() -> None:
+        """No file may grow beyond 100 bytes, as on a disk that is full by then."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        assert pull(monkeypatch, tmp_path / "out") == NoRoomError.exit_code
+
+    assert exit_code(in_child(full)) == 0
+    assert pull(monkeypatch, tmp_path / "out") == 0
+    assert (tmp_path / "out" / "model.tflite").read_bytes() == server.objects[name][0]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("no\nresult"), RegistryError),
+        (ValueError("no address"), RegistryError),
+        (ParseError("no JSON"), RegistryError),
+        (DataCorruption(None, "other bytes"), RegistryError),
+        (ChunkedEncodingError("broke off"), UnreachableError),
+        (ProtocolError("broke off"), UnreachableError),
+        (IncompleteRead(b""), UnreachableError),
+        (ConnectionResetError("broke off"), UnreachableError),
+        (OSError(errno.ENOSPC, "No space left on device"), NoRoomError),
+    ],
+)
+def test_what_googles_clients_raise_is_one_sentence(error: Exception, kind: type[RegistryError]) -> None:
+    with pytest.raises(RegistryError) as told, requests(URI, "asking"):
+        raise error
+    assert type(told.value) is kind
+    assert str(told.value).startswith(f"{URI}: asking failed")
+    assert "\n" not in str(told.value)
+
+
+def test_an_answer_that_is_no_json_is_one_sentence(two: Registry, server: VertexServer) -> None:
+    server.says = b"<html>\nSign in</html>"
+    for ask in (two.versions, lambda: two.notes("digits"), lambda: two.get("digits", "1")):
+        with pytest.raises(RegistryError) as told:
+            ask()
+        assert (str(told.value).count(URI), str(told.value).count("\n")) == (1, 0)
 
 
 def test_refusals_are_sentences_of_their_kind(two: Registry, server: VertexServer, write_bundle: WriteBundle) -> None:
@@ -129,6 +254,9 @@ def test_refusals_are_sentences_of_their_kind(two: Registry, server: VertexServe
     server.refuses = 403
     with pytest.raises(AccessError, match="gcloud auth application-default login"):
         two.versions()
+    with pytest.raises(AccessError) as told:
+        two.register(write_bundle("three"), "digits")
+    assert str(told.value).count(URI) == 1
 
 
 @pytest.mark.parametrize(

@@ -43,13 +43,18 @@ def routes() -> Iterator[tuple[str, re.Pattern[str], str]]:
 
 
 class VertexServer:
-    """`models` by path: their versions, oldest first. `objects` by name: content and time."""
+    """`models` by path: their versions, oldest first. `objects` by name: content and time.
+
+    refuses: the status of every answer. says: the content of every answer. breaks_off: the bytes of a stored file after
+    which the connection ends.
+    """
 
     def __init__(self) -> None:
         self.models: dict[str, list[api.Model]] = {}
         self.given: dict[str, int] = {}
         self.objects: dict[str, tuple[bytes, datetime]] = {}
-        self.refuses = 0
+        self.refuses, self.says = 0, b""
+        self.breaks_off: int | None = None
         self.lock = threading.Lock()
         self._routes = list(routes())
         handler = type("Handler", (_Handler,), {"server_of": self})
@@ -117,6 +122,8 @@ class VertexServer:
     def DeleteModelVersion(self, asked: api.DeleteModelVersionRequest) -> str:  # noqa: N802
         path, _, number = asked.name.partition("@")
         [gone] = [model for model in self.models[path] if model.version_id == number]
+        if len(self.models[path]) == 1:
+            raise RefusedError(400, "the only version cannot be deleted")
         if "default" in gone.version_aliases:
             raise RefusedError(400, "the default version cannot be deleted")
         self.models[path].remove(gone)
@@ -161,10 +168,14 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer = error.status, _error(error.status, str(error))
         except Exception as error:
             status, answer = 400, _error(400, f"{type(error).__name__}: {error}")
+        answer = self.server_of.says or answer
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
+        is_file, breaks_off = "alt" in query and self.command == "GET", self.server_of.breaks_off
+        if is_file and breaks_off is not None and breaks_off < len(answer):
+            answer, self.close_connection = answer[:breaks_off], True
         self.wfile.write(answer)
 
     def _model_service(self, path: str, query: dict[str, str], body: bytes) -> tuple[int, bytes]:
