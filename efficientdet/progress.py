@@ -23,6 +23,38 @@ LOG_SECONDS = 10.0
 
 T = TypeVar("T")
 
+# The bars of a larger display, while one has the terminal: rich draws one live display at a time.
+_shown_by: list[Progress] | None = None
+
+
+@contextmanager
+def bars_shown_elsewhere() -> Iterator[list[Progress]]:
+    """For the time of a larger live display: bars do not draw themselves, and are in this list while they go on.
+
+    The tasks of those that count images have a field `rate`, images per second.
+    """
+    global _shown_by
+    _shown_by = []
+    try:
+        yield _shown_by
+    finally:
+        _shown_by = None
+
+
+@contextmanager
+def _drawn(bar: Progress) -> Iterator[None]:
+    """Has a bar drawn, by itself or by the display that has the terminal."""
+    display = _shown_by
+    if display is None:
+        with bar:
+            yield
+        return
+    display.append(bar)
+    try:
+        yield
+    finally:
+        display.remove(bar)
+
 
 class StepProgress:
     """Context manager that shows step, loss, images per second and time left of a training run."""
@@ -40,16 +72,17 @@ class StepProgress:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self._task = self._bar.add_task("train", total=total, completed=first, note="")
+        self._task = self._bar.add_task("train", total=total, completed=first, note="", rate=0.0)
+        self._drawing = _drawn(self._bar)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._drawing.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._drawing.__exit__(kind, error, trace)
 
     def update(self, step: int, loss: float) -> None:
         """Shows that `step` steps are done and the last one's loss."""
@@ -58,8 +91,9 @@ class StepProgress:
             self._started = now  # the first step compiles the graph: it says nothing about the speed
         seconds = max(now - self._started, 1e-9)
         rate = (step - self._first - 1) / seconds
-        note = f"loss {loss:.3f}  {rate * self._batch_size:.1f} images/s"
-        self._bar.update(self._task, completed=step, note=note)
+        images = rate * self._batch_size
+        note = f"loss {loss:.3f}  {images:.1f} images/s"
+        self._bar.update(self._task, completed=step, note=note, rate=images)
         due = now - self._logged >= LOG_SECONDS or step == self._total
         if self._bar.disable and due:
             self._logged = now
@@ -82,16 +116,16 @@ class Watched(Generic[T]):
         columns = (TextColumn(self._what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
         shown = self._console.is_terminal
         bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True, disable=not shown)
-        task = bar.add_task(self._what, total=self._total, note="")
+        task = bar.add_task(self._what, total=self._total, note="", rate=0.0)
         started = first = logged = time.monotonic()
-        with bar:
+        with _drawn(bar):
             for done, image in enumerate(self._images, start=1):
                 yield image
                 now = time.monotonic()
                 if done == 1:
                     first = logged = now  # before the first the graph is compiled: it says nothing about the rest
                 self.rate = done / max(now - started, 1e-9)
-                bar.update(task, completed=done, note=f"{self.rate:.1f} images/s")
+                bar.update(task, completed=done, note=f"{self.rate:.1f} images/s", rate=self.rate)
                 if not shown and now - logged >= LOG_SECONDS:
                     logged = now
                     pace = (done - 1) / (now - first)
@@ -105,6 +139,7 @@ def counting(what: str, console: Console | None = None) -> Iterator[Callable[[],
     """Counts how often what it gives is called; shown in a terminal only, and gone afterwards."""
     console = console or Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(what, total=None)
+    with _drawn(bar):
         yield lambda: bar.advance(task)

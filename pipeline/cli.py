@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +20,15 @@ from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_file, config_op
 from pipeline.cli_promote import promote, rollback
 from pipeline.cli_runs import runs
 from pipeline.cli_schedule import schedule
+from pipeline.nodes import node_names
 from pipeline.selection import Selection
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
+    from pipeline.run_log import ScreenHandler
+    from pipeline.run_view import RunView
 
+RUNS_TO_EXPECT_BY = 5
 EXIT_NOT_BLESSED = 3
 EXIT_CODES = {"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED, "INCONCLUSIVE": EXIT_NOT_BLESSED, "COMPLETE": 0}
 
@@ -32,6 +38,8 @@ EXIT_CODES = {"BLESSED": 0, "NOT_BLESSED": EXIT_NOT_BLESSED, "INCONCLUSIVE": EXI
 def main() -> None:
     """From annotated images to a blessed, registered detector."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Of Google's client libraries, which are loaded with the config.
+    warnings.filterwarnings("ignore", "You are using a Python version", FutureWarning)
 
 
 for command in (infer, merge, runs, compile_, image, submit, status, schedule, promote, rollback):
@@ -54,18 +62,20 @@ def run(
     Nodes of --from and --only are run whether or not the cache has their results.
     """
     config = load(path, overrides)
-    if first and only:
-        fail(ConfigError("--from and --only exclude each other; leave one out"), EXIT_USAGE)
+    selection = _selection(config, first, only)
     _make_folders(Path(config.root), *[Path(path).parent for path in [summary] if path])
-    from pipeline.run_log import run_log
+    try:
+        from pipeline.run_log import run_log
 
-    with run_log(config.root) as log:
-        result = _run(config, Selection(first, only), wait)
+        with run_log(config.root, node_names(config)) as log:
+            result = _run(config, selection, wait, log.screen)
+    except ModuleNotFoundError as error:
+        fail(EfficientDetError(f"{error.name} is not installed; install the `pipeline` extra, as `make demo` does"))
     if summary:
         from pipeline.summary import write
 
         write(result, summary)
-    _report(result, log)
+    _report(result, log.path, with_nodes=not (log.screen.shows_nodes and sys.stdout.isatty()))
     sys.exit(EXIT_CODES.get(result["outcome"], EXIT_FAILED))
 
 
@@ -86,15 +96,29 @@ def bless(run: str, reason: str, path: str | None, overrides: tuple[str, ...]) -
         fail(ConfigError(f"{run}: is no path of a blessing; for the id of a run give its --config too"), EXIT_USAGE)
     config = load(path, overrides) if path else None
     from pipeline import override
+    from pipeline.metadata import Metadata
 
     try:
-        record = override.bless(config.root if config else override.root_of(run), run, reason)
+        metadata = Metadata.of(config) if config else Metadata(override.root_of(run))
+        record = override.bless(metadata, run, reason, config.name if config else None)
     except EfficientDetError as error:
         fail(error)
     for sentence in record.reasons:
         click.echo(sentence)
     click.echo(f"{record.outcome}, {record.override}")
     click.echo("run the pipeline again, with nothing changed, to push the model")
+
+
+def _selection(config: PipelineConfig, first: str | None, only: tuple[str, ...]) -> Selection:
+    """What --from and --only choose; ends the process where that is no node."""
+    if first and only:
+        fail(ConfigError("--from and --only exclude each other; leave one out"), EXIT_USAGE)
+    selection = Selection(first, only)
+    try:
+        selection.check(node_names(config))
+    except ConfigError as error:
+        fail(error, EXIT_USAGE)
+    return selection
 
 
 def _make_folders(*folders: Path) -> None:
@@ -106,36 +130,31 @@ def _make_folders(*folders: Path) -> None:
         fail(ConfigError(f"{error.filename}: cannot be made a folder ({error.strerror}); name another"), EXIT_USAGE)
 
 
-def _run(config: PipelineConfig, selection: Selection, wait: bool) -> dict[str, Any]:
+def _run(config: PipelineConfig, selection: Selection, wait: bool, screen: RunView | ScreenHandler) -> dict[str, Any]:
     """Runs the pipeline and gathers its summary, whatever happened."""
-    try:
-        from pipeline import local_runner, summary
-    except ModuleNotFoundError as error:
-        fail(EfficientDetError(f"{error.name} is not installed; install the `pipeline` extra, as `make demo` does"))
+    from pipeline import local_runner, summary
+    from pipeline.metadata import Metadata
+    from pipeline.run_history import history, usual_seconds
 
-    failure, before = None, _latest_run(config)
+    failure, name = None, local_runner.new_run()
     try:
-        local_runner.run(config, selection, wait)
+        screen.expect(usual_seconds(islice(history(config), RUNS_TO_EXPECT_BY)))
+        local_runner.run(config, selection, wait, name)
     except EfficientDetError as error:
         failure = str(error)
     except Exception as error:
         logging.getLogger(__name__).exception("the run failed")
         failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    run_id = _latest_run(config)
-    if run_id is None or run_id == before:
+    metadata = Metadata.of(config)
+    if not metadata.begun:
         return summary.never_started(failure or "nothing ran")
-    return summary.summarise(local_runner.metadata_store(config), run_id, failure)
+    try:
+        return summary.summarise(metadata.open(), name, failure)
+    except EfficientDetError as error:
+        return summary.never_started(failure or str(error))
 
 
-def _latest_run(config: PipelineConfig) -> int | None:
-    from pipeline import local_runner, run_history
-
-    if not local_runner.metadata_path(config).exists():
-        return None
-    return run_history.latest_run(local_runner.metadata_store(config))
-
-
-def _report(result: dict[str, Any], log: Path) -> None:
+def _report(result: dict[str, Any], log: Path, with_nodes: bool) -> None:
     """Prints the outcome for a person."""
     from rich.console import Console
     from rich.table import Table
@@ -146,7 +165,7 @@ def _report(result: dict[str, Any], log: Path) -> None:
     table = Table("node", "state", "seconds")
     for node in result["nodes"]:
         table.add_row(node["name"], node["state"].lower(), f"{node['seconds']:.1f}")
-    if result["nodes"]:
+    if result["nodes"] and with_nodes:
         console.print(table)
     for kind, metrics in result["metrics"].items():
         shown = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)

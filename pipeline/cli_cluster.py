@@ -1,4 +1,4 @@
-"""`efficientdet-pipeline compile | submit | status`: the pipeline on Kubeflow or Vertex AI."""
+"""`efficientdet-pipeline compile | submit | status`: the pipeline on Kubeflow or Vertex AI; `status` here too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -15,7 +15,7 @@ from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_option, engine_option, fail, load, quiet, set_option
 
 if TYPE_CHECKING:
-    from pipeline.cluster_run import ClusterRun
+    from pipeline.cluster_run import ClusterRun, RunReader
     from pipeline.compiled_spec import Engine
     from pipeline.config import PipelineConfig
 
@@ -86,24 +86,34 @@ def submit(
 @click.command()
 @config_option
 @set_option
-@engine_option
-@click.option("--run", "run_id", metavar="ID", help="One run, with its nodes.  [the newest of this pipeline]")
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "kubeflow", "vertex"]),
+    help="What runs it; local is this machine.",
+)
+@click.option("--run", "run_id", metavar="ID", help="One run, with its nodes; `last` for the newest.")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 100), help="How many runs to list.")
 @click.option("--turns", is_flag=True, help="List the turns of its schedule, which begin its runs.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def status(
-    path: str, overrides: tuple[str, ...], engine: Engine, run_id: str | None, limit: int, turns: bool, as_json: bool
+    path: str,
+    overrides: tuple[str, ...],
+    engine: Engine | Literal["local"],
+    run_id: str | None,
+    limit: int,
+    turns: bool,
+    as_json: bool,
 ) -> None:
-    """Show runs. With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage."""
+    """Show runs: where they are, and how they ended.
+
+    With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage.
+    """
     quiet()
     config = load(path, overrides)
-    from pipeline.cluster import turn_name
-    from pipeline.cluster_run import open_client
-
     try:
-        client = open_client(config, engine)
-        name = turn_name(config.name) if turns else config.name
-        runs = [client.run(run_id)] if run_id else list(islice(client.runs(name), limit))
+        runs = _asked(config, engine, run_id, limit, turns)
     except EfficientDetError as error:
         fail(error)
     if as_json:
@@ -112,6 +122,34 @@ def status(
         _show(runs, with_nodes=run_id is not None)
     if run_id:
         sys.exit(EXIT_CODES.get(runs[0].state, EXIT_FAILED))
+
+
+def _asked(
+    config: PipelineConfig, engine: Engine | Literal["local"], run_id: str | None, limit: int, turns: bool
+) -> list[ClusterRun]:
+    """One run or the newest ones."""
+    if engine == "local":
+        if turns:
+            raise ConfigError("--turns: only clusters run by a schedule; name the --engine, or leave it out")
+        from pipeline.local_client import LocalClient
+
+        client: RunReader = LocalClient(config)
+    else:
+        from pipeline.cluster_run import open_client
+
+        client = open_client(config, engine)
+    from pipeline.cluster import turn_name
+
+    newest = client.runs(turn_name(config.name) if turns else config.name)
+    if run_id is None:
+        return list(islice(newest, limit))
+    if run_id != "last":
+        return [client.run(run_id)]
+    last = next(iter(newest), None)
+    if last is None:
+        raise ConfigError(f"last: there is no run of {config.name} yet")
+    # A list may be without the nodes; what has no id yet has none.
+    return [client.run(last.id) if last.id else last]
 
 
 def _check_run_name(name: str | None) -> None:
@@ -145,11 +183,22 @@ def _checked_floors(config: PipelineConfig, floors: str | None) -> str | None:
 
 def _show(runs: list[ClusterRun], with_nodes: bool) -> None:
     for run in runs:
-        click.echo("  ".join(part for part in (run.created, run.state, run.id, run.name, run.error) if part))
+        outcome = run.outcome.lower().replace("_", " ")
+        parts = (run.created, run.state, run.id, run.name, outcome, _where(run), run.error)
+        click.echo("  ".join(part for part in parts if part))
         for node, state in sorted(run.nodes.items()) if with_nodes else ():
             click.echo(f"  {state:<10} {node}")
     if not runs:
         click.echo("no runs", err=True)
+
+
+def _where(run: ClusterRun) -> str:
+    """Who is at which node of a run, and for how long; of one that has ended, where that was."""
+    if run.state == "RUNNING":
+        at = f"at {run.node} for {run.node_seconds:.0f} s" if run.node else ""
+        early = "before its first node" if run.by and not run.nodes else ""
+        return ", ".join(part for part in (run.by, at or early) if part)
+    return f"at {run.node}" if run.node else ""
 
 
 def _note_places(config: PipelineConfig) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
 
-from efficientdet.errors import ConfigError
-from pipeline.cli_options import EXIT_USAGE, config_option, fail, set_option
+from efficientdet.errors import ConfigError, EfficientDetError
+from pipeline.cli_options import EXIT_USAGE, config_option, fail, load, set_option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pipeline.config import PipelineConfig
     from pipeline.run_history import Run
 
 
@@ -25,12 +28,15 @@ if TYPE_CHECKING:
 def runs(name: str | None, path: str, overrides: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List the runs of the pipeline on this machine, the newest first, or the nodes of one RUN (`last` for the newest).
 
-    Exit code 2: bad usage, or there is no such run.
+    Exit code 2: bad usage, or there is no such run; 1: the metadata cannot be read.
     """
+    config = load(path, overrides)
     try:
-        found = _found(path, overrides, name)[:limit]
+        found = list(islice(_found(config, name), limit))
     except ConfigError as error:
         fail(error, EXIT_USAGE)
+    except EfficientDetError as error:
+        fail(error)
     if as_json:
         click.echo(json.dumps([run.record() for run in found], indent=1))
         return
@@ -40,17 +46,18 @@ def runs(name: str | None, path: str, overrides: tuple[str, ...], limit: int, as
     console.print(_nodes(found[0]) if name else _table(found))
 
 
-def _found(path: str, overrides: tuple[str, ...], name: str | None) -> list[Run]:
+def _found(config: PipelineConfig, name: str | None) -> Iterator[Run]:
     """All runs, or the one of this name."""
-    from pipeline import local_runner
-    from pipeline.config import load_config
+    from pipeline.run_history import history
 
-    config = load_config(path, overrides)
-    every = local_runner.history(config)
-    found = every[:1] if name == "last" else [run for run in every if name in (None, run.name)]
-    if name and not found:
-        raise ConfigError(f"{name}: there is no such run in {config.root}; `runs` without it lists all {len(every)}")
-    return found
+    every = history(config)
+    if name is None:
+        yield from every
+        return
+    found = next((run for run in every if name in ("last", run.name)), None)
+    if found is None:
+        raise ConfigError(f"{name}: there is no such run of {config.name}; `runs` without it lists them")
+    yield found
 
 
 def _table(found: list[Run]) -> Table:

@@ -120,7 +120,7 @@ class ClusterConfig(Settings):
     image_pull_secret: str | None = Field(None, description="Kubernetes: Secret to pull the image with.")
     resources: dict[str, ResourceConfig] = Field(default_factory=dict, description="Node id to what it asks for.")
     retries: int = Field(1, ge=0, description="Further attempts of a node that failed.")
-    cache: bool = Field(True, description="Whether unchanged nodes are cached; who asks for the champion is not.")
+    cache: bool = Field(True, description="Whether nodes whose inputs are unchanged are taken from earlier runs.")
     secrets: tuple[SecretConfig, ...] = Field((), description="Secrets that every node gets.")
     volumes: tuple[VolumeConfig, ...] = Field((), description="Kubernetes: volumes that every node mounts.")
     service_account: str | None = Field(None, description="Service account that runs the nodes.")

@@ -1,4 +1,4 @@
-"""A run on a cluster, and what every engine's client does with runs."""
+"""A run on a cluster or on this machine, and what every engine's client does with runs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 
-from components.run_parameters import DATA_PATH
 from efficientdet.errors import ConfigError
 from pipeline.compiled_spec import SUFFIXES, Engine
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow_runner import compile_pipeline
-from pipeline.parameters import SPAN
 from pipeline.schedule import Scheduler
-from pipeline.span import newest_span
 
 # The engines' words, in ours: everything else is on its way.
 ENDED = {
@@ -30,7 +26,8 @@ class ClusterRun(NamedTuple):
     """A run: `id` for the engine, `name` for people, `state` as in SUCCEEDED, `created` in ISO 8601.
 
     error: the sentence of a run that failed. nodes: node id to its state, where the engine tells. parameters: what
-    it was given.
+    it was given. What only this machine tells of its own: by, the process and its host; seconds, so far; node, the one
+    at work or that failed, and its seconds; outcome, as `run` tells it, of a run that succeeded.
     """
 
     id: str
@@ -40,19 +37,28 @@ class ClusterRun(NamedTuple):
     error: str = ""
     nodes: dict[str, str] = {}  # noqa: RUF012 never changed
     parameters: dict[str, Any] = {}  # noqa: RUF012
+    by: str = ""
+    seconds: float | None = None
+    node: str = ""
+    node_seconds: float | None = None
+    outcome: str = ""
 
 
-class ClusterClient(Protocol):
-    """What an engine's client gives; EfficientDetError where the engine refuses or cannot be reached."""
-
-    def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
-        """Starts a run of a compiled file. `cache` overrules what is compiled, None does not."""
+class RunReader(Protocol):
+    """What tells of runs; EfficientDetError where it refuses or cannot be reached."""
 
     def run(self, run_id: str) -> ClusterRun:
         """One run."""
 
     def runs(self, pipeline: str) -> Iterator[ClusterRun]:
         """The runs of a pipeline, the newest first."""
+
+
+class ClusterClient(RunReader, Protocol):
+    """What an engine's client gives."""
+
+    def submit(self, spec: Path, name: str, parameters: dict[str, Any], cache: bool | None) -> ClusterRun:
+        """Starts a run of a compiled file. `cache` overrules what is compiled, None does not."""
 
 
 def open_client(config: PipelineConfig, engine: Engine) -> ClusterClient:
@@ -84,6 +90,12 @@ def submit(
 
     Where the source has spans, the run trains the newest, and bears its name.
     """
+    # TFX takes its time, and only here it is needed.
+    from components.run_parameters import DATA_PATH
+    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.parameters import SPAN
+    from pipeline.span import newest_span
+
     source, span = newest_span(config.source, parameters.get(DATA_PATH))
     if span:
         config, parameters = config.model_copy(update={"source": source}), {**parameters, SPAN: span}

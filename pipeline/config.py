@@ -19,6 +19,7 @@ from efficientdet.settings import Settings
 from efficientdet.validation import Validation
 from pipeline.beam import BeamConfig
 from pipeline.cluster import ClusterConfig
+from pipeline.metadata_uri import FORM, PASSWORDS, SQLITE, database
 from pipeline.schedule import ScheduleConfig
 
 JUDGED = ("saved_model", "tflite_int8")
@@ -151,6 +152,11 @@ class PipelineConfig(Settings):
         pattern=r"^[^\[\]*?]+$",
         description="Folder of artifacts, metadata and checkpoints of local runs; without [ ] * ?, Beam's wildcards.",
     )
+    metadata: str = Field(
+        SQLITE,
+        description=f"Metadata of local runs: {SQLITE}, a file in root; or a team's, {FORM}, with the password in"
+        f" {' or '.join(PASSWORDS.values())}.",
+    )
     source: SourceConfig
     schema_source: Literal["imported", "inferred"] = Field(
         "imported", description="The product's schema of detection records, or one inferred from statistics."
@@ -165,6 +171,11 @@ class PipelineConfig(Settings):
     beam: BeamConfig = Field(default_factory=BeamConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+
+    @model_validator(mode="after")
+    def _recordable(self) -> PipelineConfig:
+        database(self.metadata)  # not a field's validator: its errors would show the password that it refuses
+        return self
 
     @model_validator(mode="after")
     def _searchable(self) -> PipelineConfig:

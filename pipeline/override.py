@@ -14,7 +14,6 @@ from pathlib import Path
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as proto
 from tfx.components.evaluator import constants
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.portable.mlmd.event_lib import generate_event
 from tfx.types.standard_component_specs import BLESSING_KEY, EVALUATION_KEY
 
@@ -22,34 +21,37 @@ from efficientdet.blessing import FILE_NAME, Blessing
 from efficientdet.bundle import verify_manifest
 from efficientdet.errors import DataError, EfficientDetError
 from efficientdet.person import person
-from pipeline.local_runner import METADATA_FILE, only_run
-from pipeline.run_history import RUN_CONTEXT
+from pipeline.metadata import FILE_NAME as METADATA_FILE
+from pipeline.metadata import Metadata
+from pipeline.run_history import PIPELINE_CONTEXT, RUN_CONTEXT, run_contexts
+from pipeline.run_lock import only_run
 
 EXECUTION_TYPE = "BlessingOverride"
-CACHE_CONTEXT, PIPELINE_CONTEXT = "execution_cache", "pipeline"
+CACHE_CONTEXT = "execution_cache"
 OUTPUT, INPUT = proto.Event.OUTPUT, proto.Event.INPUT
 
 
-def bless(root: str | Path, run: str, reason: str) -> Blessing:
-    """Overrides the verdict of a run of the pipeline in the folder `root`, and returns the record that says so.
+def bless(metadata: Metadata, run: str, reason: str, pipeline: str | None = None) -> Blessing:
+    """Overrides the verdict of a run of a pipeline, and returns the record that says so.
 
     Args:
-      root: the pipeline's folder, with its metadata.
+      metadata: of the pipeline, and where its folder is.
       run: id of the run, id of the Evaluator's execution, or the path of the blessing or evaluation.
       reason: why, for those who read it later.
+      pipeline: its name; None if the metadata are of one pipeline alone.
 
     Raises:
       EfficientDetError: there is no such run, or it judged nothing. DataError: the record is damaged, already blessed,
       or no reason is given. ModelError: the model is no longer whole.
     """
-    root = Path(root)
-    if not (root / METADATA_FILE).is_file():
+    root = metadata.root
+    if not metadata.begun or not root.is_dir():
         raise EfficientDetError(
             f"{root}: no pipeline has run here ({METADATA_FILE} is missing); nothing can be blessed"
         )
     with only_run(root):
-        store = MetadataStore(sqlite_metadata_connection_config(str(root / METADATA_FILE)))
-        verdict = _verdict(store, run)
+        store = metadata.open()
+        verdict = _verdict(store, run, pipeline)
         record = _checked(verdict).overrule(person(), datetime.now(UTC), reason)
         verify_manifest(verdict.custom_properties[constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY].string_value)
         _publish(store, verdict, record)
@@ -61,12 +63,16 @@ def root_of(path: str | Path) -> Path:
     for folder in Path(path).absolute().parents:
         if (folder / METADATA_FILE).is_file():
             return folder
-    raise EfficientDetError(f"{path}: lies in no folder of a pipeline ({METADATA_FILE} is in none above it)")
+    raise EfficientDetError(
+        f"{path}: lies in no folder of a pipeline ({METADATA_FILE} is in none above it); if its metadata are in a "
+        "database, give --config"
+    )
 
 
-def _verdict(store: MetadataStore, run: str) -> proto.Artifact:
+def _verdict(store: MetadataStore, run: str, pipeline: str | None) -> proto.Artifact:
     """The blessing artifact that the words name."""
-    executions = list(_executions(store, run))
+    known = _runs(store, pipeline)
+    executions = [execution for execution in _executions(store, run, known) if _of(store, execution, pipeline)]
     outputs = [event for event in store.get_events_by_execution_ids(executions) if event.type == OUTPUT]
     found = [
         artifact
@@ -74,9 +80,9 @@ def _verdict(store: MetadataStore, run: str) -> proto.Artifact:
         if artifact.type == "ModelBlessing" and artifact.state == proto.Artifact.LIVE
     ]
     if not found:
-        known = ", ".join(context.name for context in _runs(store)[-3:])
+        names = ", ".join(context.name for context in known[-3:])
         what = "has blessed and refused nothing" if executions else "is no run of this pipeline"
-        raise EfficientDetError(f"{run}: {what}; its last runs are {known or 'none'}")
+        raise EfficientDetError(f"{run}: {what}; its last runs are {names or 'none'}")
     return _overridden(store, found[-1]) or found[-1]
 
 
@@ -89,9 +95,9 @@ def _overridden(store: MetadataStore, verdict: proto.Artifact) -> proto.Artifact
     return next(iter(store.get_artifacts_by_id(given)), None)
 
 
-def _executions(store: MetadataStore, run: str) -> Iterator[int]:
+def _executions(store: MetadataStore, run: str, known: list[proto.Context]) -> Iterator[int]:
     """Ids of the executions of a run, of one execution, or of those that made the artifact at a path."""
-    if context := next((context for context in _runs(store) if context.name == run), None):
+    if context := next((context for context in known if context.name == run), None):
         yield from (execution.id for execution in store.get_executions_by_context(context.id))
     elif run.isdecimal():
         yield from (execution.id for execution in store.get_executions_by_id([int(run)]))
@@ -102,8 +108,15 @@ def _executions(store: MetadataStore, run: str) -> Iterator[int]:
         yield from (event.execution_id for event in events if event.type == OUTPUT)
 
 
-def _runs(store: MetadataStore) -> list[proto.Context]:
-    return sorted(store.get_contexts_by_type(RUN_CONTEXT), key=lambda context: context.id)
+def _runs(store: MetadataStore, pipeline: str | None) -> list[proto.Context]:
+    found = run_contexts(store, pipeline) if pipeline else store.get_contexts_by_type(RUN_CONTEXT)
+    return sorted(found, key=lambda context: context.id)
+
+
+def _of(store: MetadataStore, execution: int, pipeline: str | None) -> bool:
+    """Whether an execution belongs to a pipeline, as all do where there is one alone."""
+    contexts = store.get_contexts_by_execution(execution) if pipeline else []
+    return pipeline is None or any(c.type == PIPELINE_CONTEXT and c.name == pipeline for c in contexts)
 
 
 def _checked(verdict: proto.Artifact) -> Blessing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +10,14 @@ from typing import Any
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
-RUN_CONTEXT = "pipeline_run"
+from pipeline.config import PipelineConfig
+from pipeline.metadata import Metadata
+
+PIPELINE_CONTEXT, RUN_CONTEXT = "pipeline", "pipeline_run"
+# Properties of a run's context: the id of its root, the machine and the process it began on, how it ended and why.
+ROOT, HOST, PROCESS, ENDED, ERROR = "root", "host", "process", "ended", "error"
 DONE = ("COMPLETE", "CACHED")
+INTERRUPTED = "it was interrupted"
 State = metadata_store_pb2.Execution.State
 
 
@@ -19,12 +26,13 @@ class NodeRun:
     """One node of a run.
 
     state: COMPLETE, CACHED, FAILED, CANCELED, RUNNING or NEW, as the metadata spell it. seconds: from its start to the
-    last change.
+    last change. started: seconds since 1970.
     """
 
     name: str
     state: str
     seconds: float
+    started: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -36,13 +44,19 @@ class Run:
     """One run.
 
     id: in the metadata. name: what `run` prints at its end. started: ISO 8601, UTC. nodes: those that it came to, in
-    the order of their start.
+    the order of their start. root: id of the root it ran in. host, process: where. ended: SUCCEEDED or FAILED; empty
+    for one that has not come to an end, or was killed. error: why it failed.
     """
 
     id: int
     name: str
     started: str
     nodes: tuple[NodeRun, ...]
+    root: str = ""
+    host: str = ""
+    process: str = ""
+    ended: str = ""
+    error: str = ""
 
     @property
     def seconds(self) -> float:
@@ -64,15 +78,37 @@ class Run:
         return asdict(self) | {"seconds": self.seconds, "nodes": [node.record() for node in self.nodes]}
 
 
-def latest_run(store: MetadataStore) -> int | None:
-    """Id of the newest run in the metadata; None before the first."""
-    return max((run.id for run in store.get_contexts_by_type(RUN_CONTEXT)), default=None)
+def runs(store: MetadataStore, pipeline: str) -> Iterator[Run]:
+    """Those of the pipeline with this name, the newest first, each read when it is asked for."""
+    yield from (run_of(store, context) for context in run_contexts(store, pipeline))
 
 
-def runs(store: MetadataStore) -> list[Run]:
-    """All of them, the newest first."""
-    found = sorted(store.get_contexts_by_type(RUN_CONTEXT), key=lambda context: -context.id)
-    return [_run(store, context) for context in found]
+def usual_seconds(newest: Iterable[Run]) -> dict[str, float]:
+    """How long each node worked the last time that it was not taken from the cache, by name."""
+    usual: dict[str, float] = {}
+    for run in newest:
+        usual |= {node.name: node.seconds for node in run.nodes if node.state == "COMPLETE" and node.name not in usual}
+    return usual
+
+
+def history(config: PipelineConfig) -> Iterator[Run]:
+    """The runs of a local pipeline, the newest first; of all roots and machines that share its metadata."""
+    metadata = Metadata.of(config)
+    return runs(metadata.open(), config.name) if metadata.begun else iter(())
+
+
+def run_contexts(store: MetadataStore, pipeline: str) -> list[metadata_store_pb2.Context]:
+    """The same as the metadata keep them."""
+    own = store.get_context_by_type_and_name(PIPELINE_CONTEXT, pipeline)
+    children = store.get_children_contexts_by_context(own.id) if own else []
+    return sorted((child for child in children if child.type == RUN_CONTEXT), key=lambda context: -context.id)
+
+
+def run_of(store: MetadataStore, context: metadata_store_pb2.Context) -> Run:
+    """The run of a context."""
+    started = datetime.fromtimestamp(context.create_time_since_epoch / 1000, UTC).isoformat(timespec="seconds")
+    told = {key: context.custom_properties[key].string_value for key in (ROOT, HOST, PROCESS, ENDED, ERROR)}
+    return Run(context.id, context.name, started, tuple(nodes_of(store, context.id)), **told)
 
 
 def nodes_of(store: MetadataStore, run: int) -> list[NodeRun]:
@@ -81,13 +117,9 @@ def nodes_of(store: MetadataStore, run: int) -> list[NodeRun]:
     return [_node(store, execution) for execution in executions]
 
 
-def _run(store: MetadataStore, context: metadata_store_pb2.Context) -> Run:
-    started = datetime.fromtimestamp(context.create_time_since_epoch / 1000, UTC).isoformat(timespec="seconds")
-    return Run(context.id, context.name, started, tuple(nodes_of(store, context.id)))
-
-
 def _node(store: MetadataStore, execution: metadata_store_pb2.Execution) -> NodeRun:
     contexts = store.get_contexts_by_execution(execution.id)
     name = next(c.name.rpartition(".")[2] for c in contexts if c.type == "node")
-    elapsed = (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
-    return NodeRun(name, State.Name(execution.last_known_state), round(elapsed, 1))
+    started = execution.create_time_since_epoch / 1000
+    elapsed = execution.last_update_time_since_epoch / 1000 - started
+    return NodeRun(name, State.Name(execution.last_known_state), round(elapsed, 1), started)

@@ -3,40 +3,63 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
+from absl import logging as absl_logging
 from rich.console import Console
 
-OURS = ("efficientdet", "components", "pipeline")
-# LocalDagRunner announces its nodes only in its log.
-ANNOUNCEMENT = re.compile(r"Component (\S+) is (running|finished)\.")
+from pipeline.run_view import ANNOUNCEMENT, OURS, RunView, has_terminal, run_view
+
+
+class RunLog(NamedTuple):
+    """The full log of a run, and what the screen shows of it."""
+
+    path: Path
+    screen: RunView | ScreenHandler
 
 
 @contextmanager
-def run_log(root: str | Path) -> Iterator[Path]:
-    """Directs Python's logging for the time of a run; yields the path of the full log below `root`.
+def run_log(root: str | Path, nodes: Sequence[str] = ()) -> Iterator[RunLog]:
+    """Directs Python's logging for the time of a run.
 
-    The folder of the same name beside it has a log of each node.
+    The full log lies below `root`, and in a folder of the same name beside it a log of each node. A terminal shows the
+    `nodes` and how far they are, a file or pipe gets lines.
     """
     path = Path(root) / "logs" / time.strftime("run-%Y%m%d-%H%M%S.log")
     path.parent.mkdir(parents=True, exist_ok=True)
-    full, nodes = logging.FileHandler(path, encoding="utf-8"), NodeLogs(path.with_suffix(""))
-    for handler in (full, nodes):
+    full, by_node = logging.FileHandler(path, encoding="utf-8"), NodeLogs(path.with_suffix(""))
+    for handler in (full, by_node):
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logger = logging.getLogger()
-    before = logger.handlers[:], logger.level
-    logger.handlers, logger.level = [full, nodes, ScreenHandler()], logging.INFO
-    absl = logging.getLogger("absl")
-    absl.handlers, absl.propagate = [], True
     try:
-        yield path
+        with _screen(nodes, path) as screen, _handled_by([full, by_node, screen]):
+            yield RunLog(path, screen)
     finally:
         full.close()
-        nodes.close()
+        by_node.close()
+
+
+def _screen(nodes: Sequence[str], log: Path) -> AbstractContextManager[RunView | ScreenHandler]:
+    return run_view(nodes, log) if has_terminal() else nullcontext(ScreenHandler())
+
+
+@contextmanager
+def _handled_by(handlers: list[logging.Handler]) -> Iterator[None]:
+    """Hands everything that is logged to these alone."""
+    logger, absl = logging.getLogger(), logging.getLogger("absl")
+    before = logger.handlers[:], logger.level
+    verbosity = absl_logging.get_verbosity()
+    logger.handlers, logger.level = handlers, logging.INFO
+    absl.handlers, absl.propagate = [], True
+    # By absl's own word: TensorFlow silences absl when it saves a model, and then gives it back what that says.
+    absl_logging.set_verbosity(absl_logging.INFO)
+    try:
+        yield
+    finally:
+        absl_logging.set_verbosity(verbosity)
         logger.handlers, logger.level = before
 
 
@@ -74,12 +97,17 @@ class NodeLogs(logging.Handler):
 
 
 class ScreenHandler(logging.Handler):
-    """Shows when nodes start and end, and our own warnings."""
+    """Shows in lines when nodes start and end, and our own messages."""
+
+    shows_nodes = False
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self._console = Console(stderr=True, highlight=False)
         self._started = 0.0
+
+    def expect(self, seconds: Mapping[str, float]) -> None:
+        """Lines look back only: how long nodes worked the last time is not shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints the record when it is of interest."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from efficientdet.errors import ConfigError
+from pipeline.nodes import check_node
 
 if TYPE_CHECKING:
     from tfx.dsl.components.base.base_node import BaseNode
@@ -29,6 +29,13 @@ class Selection:
     def __bool__(self) -> bool:
         return bool(self.first or self.only)
 
+    def check(self, names: Iterable[str]) -> None:
+        """Raises ConfigError for a name that is none of these, the names of a pipeline's nodes."""
+        names = list(names)
+        for name in (self.first, *self.only):
+            if name is not None:
+                check_node(name, names)
+
     def options(self, nodes: Sequence[BaseNode], history: Iterable[Run]) -> RunOptions:
         """TFX's options of such a run of a pipeline with these nodes.
 
@@ -38,8 +45,7 @@ class Selection:
         from tfx.orchestration.pipeline import RunOptions
 
         by_id = {node.id: node for node in nodes}
-        for name in (self.first, *self.only):
-            _check_name(name, by_id)
+        self.check(by_id)
         chosen = set(self.only)
         if self.first:
             chosen |= _reached({self.first}, by_id, "downstream_nodes")
@@ -61,15 +67,6 @@ class Selection:
 
     def __str__(self) -> str:
         return f"--from {self.first}" if self.first else " ".join(f"--only {name}" for name in self.only)
-
-
-def _check_name(name: str | None, known: Iterable[str]) -> None:
-    known = list(known)
-    if name is None or name in known:
-        return
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ";"
-    raise ConfigError(f"{name}: there is no such node{hint} the nodes are {', '.join(known)}")
 
 
 def _reached(start: set[str], nodes: dict[str, BaseNode], direction: str) -> set[str]:

@@ -13,21 +13,24 @@ from efficientdet.atomic_file import write_json
 from efficientdet.blessing import BLESSED, FILE_NAME, INCONCLUSIVE, NOT_BLESSED
 from efficientdet.infra_blessing import FILE_NAME as INFRA_FILE
 from efficientdet.validation import ANOMALIES_FILE, DRIFT_FILE
-from pipeline.run_history import nodes_of
+from pipeline.run_history import RUN_CONTEXT, nodes_of
 
 FAILED, COMPLETE = "FAILED", "COMPLETE"
 """What there is to say of a run that broke, and of one that was not to push anything."""
 
 
-def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, Any]:
-    """The summary of one run; `failure` is the sentence of the error that ended it, if one did."""
-    executions = sorted(store.get_executions_by_context(run), key=lambda e: e.id)
+def summarise(store: MetadataStore, run: str, failure: str | None) -> dict[str, Any]:
+    """The summary of the run with this name; `failure` is the sentence of the error that ended it, if one did."""
+    context = store.get_context_by_type_and_name(RUN_CONTEXT, run)
+    if context is None:
+        return never_started(failure or "nothing ran")
+    executions = sorted(store.get_executions_by_context(context.id), key=lambda e: e.id)
     folders = _output_folders(store, [e.id for e in executions])
     blessing = _json(folders.get("ModelBlessing"), FILE_NAME) or {}
     infra = _json(folders.get("InfraBlessing"), INFRA_FILE) or {}
     pushed = _json(folders.get("PushedModel"), "pushed.json")
     return {
-        "run": store.get_contexts_by_id([run])[0].name,
+        "run": run,
         "outcome": FAILED if failure else _outcome(blessing, pushed),
         "reasons": [failure] if failure else _reasons(blessing, infra, pushed),
         "override": blessing.get("override"),
@@ -36,7 +39,7 @@ def summarise(store: MetadataStore, run: int, failure: str | None) -> dict[str, 
         "ledger": (_json(folders.get("Examples"), "ledger.json") or {}).get("total", {}),
         "data": _data(folders.get("ExampleAnomalies")),
         "model": {key: pushed[key] for key in ("name", "version", "alias")} if pushed and pushed["pushed"] else None,
-        "nodes": [node.record() for node in nodes_of(store, run)],
+        "nodes": [node.record() for node in nodes_of(store, context.id)],
     }
 
 

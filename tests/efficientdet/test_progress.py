@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from efficientdet import progress
-from efficientdet.progress import StepProgress, Watched, counting
+from efficientdet.progress import StepProgress, Watched, bars_shown_elsewhere, counting
 
 
 def test_a_log_gets_lines_with_speed_and_time_left(monkeypatch):
@@ -73,3 +73,22 @@ def test_a_total_that_nobody_knows(monkeypatch):
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
     assert list(Watched(range(3), total=None, what="detected", console=terminal)) == [0, 1, 2]
     assert "3/?" in terminal.file.getvalue()
+
+
+def test_a_larger_display_gets_the_bars_while_they_go_on():
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with bars_shown_elsewhere() as bars:
+        with StepProgress(total=9, first=0, batch_size=2, console=console) as steps:
+            steps.update(3, loss=0.5)
+            [[task]] = [bar.tasks for bar in bars]
+            assert (task.completed, task.total, task.fields["rate"] > 0) == (3, 9, True)
+        assert bars == []
+        for _ in Watched(range(3), total=3, what="evaluated", console=console):
+            assert len(bars) == 1
+        with counting("checked images", console):
+            assert len(bars) == 1
+        assert bars == []
+    assert console.file.getvalue() == ""
+    with StepProgress(total=1, first=0, batch_size=2, console=console):
+        pass
+    assert "train" in console.file.getvalue()

@@ -38,6 +38,9 @@ def invoke(*words: str) -> Result:
         (["--nonsense"], "No such option"),
         (["--summary", "/dev/null/summary.json"], "cannot be made a folder"),
         (["--set", "root=/dev/null/root"], "cannot be made a folder"),
+        (["--only", "Traner"], "Traner: there is no such node; did you mean Trainer?"),
+        (["--from", "VocExampleGen"], "VocExampleGen: there is no such node; did you mean CocoExampleGen?"),
+        (["--set", "metadata=mysql://me:secret@host/db"], "set MYSQL_PWD"),
     ],
 )
 def test_wrong_usage_exits_with_2(config: Path, words: list[str], says: str):
@@ -45,6 +48,8 @@ def test_wrong_usage_exits_with_2(config: Path, words: list[str], says: str):
     assert result.exit_code == 2
     assert says in result.output
     assert "Traceback" not in result.output
+    assert "secret" not in result.output
+    assert not (config.parent / "root").exists() or "/dev/null" in words[-1]
 
 
 def test_a_missing_config_exits_with_2(tmp_path: Path):
@@ -86,6 +91,16 @@ def test_unusable_data_fails_with_one_sentence(config: Path, train: str | None, 
     assert says in reason
     assert "\n" not in reason
     assert "Traceback" not in result.output
+
+
+def test_damaged_metadata_are_told_in_a_sentence_before_any_work(config: Path):
+    (config.parent / "root").mkdir()
+    (config.parent / "root/metadata.db").write_bytes(b"no database" * 1000)
+    result = invoke("run", "--config", str(config))
+    assert result.exit_code == 1
+    assert "metadata.db: is damaged, or no database of ours (file is not a database); put a copy" in result.output
+    assert "Traceback" not in result.output
+    assert not (config.parent / "root/artifacts").exists()
 
 
 def test_compiling_for_an_unknown_engine_exits_with_2(config: Path):

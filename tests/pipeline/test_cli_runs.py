@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.cli import main
-from pipeline.local_runner import metadata_store
+from pipeline.metadata import Metadata
 
 
 @pytest.fixture
@@ -25,11 +25,14 @@ def invoke(config, tmp_path):
 def ran(config):
     """A run that failed at its only node."""
     Path(config.root).mkdir()
-    store = metadata_store(config)
+    store = Metadata.of(config).open()
     kind = store.put_execution_type(mlmd.ExecutionType(name="any"))
-    run, node = (store.put_context_type(mlmd.ContextType(name=name)) for name in ("pipeline_run", "node"))
-    contexts = [mlmd.Context(type_id=run, name="run-1"), mlmd.Context(type_id=node, name="any.Trainer")]
-    store.put_execution(mlmd.Execution(type_id=kind, last_known_state=mlmd.Execution.FAILED), [], contexts)
+    words = {"pipeline": config.name, "pipeline_run": "run-1", "node": "any.Trainer"}
+    types = {word: store.put_context_type(mlmd.ContextType(name=word)) for word in words}
+    contexts = [mlmd.Context(type_id=types[word], name=name) for word, name in words.items()]
+    failed = mlmd.Execution(type_id=kind, last_known_state=mlmd.Execution.FAILED)
+    _, _, (pipeline, run, _) = store.put_execution(failed, [], contexts)
+    store.put_parent_contexts([mlmd.ParentContext(parent_id=pipeline, child_id=run)])
 
 
 def test_the_runs_are_listed(ran, invoke):
@@ -53,3 +56,12 @@ def test_an_unknown_run_is_named(ran, invoke):
 
 def test_before_the_first_run_the_list_is_empty(invoke):
     assert json.loads(invoke("--json").output) == []
+
+
+def test_damaged_metadata_are_told_in_a_sentence(config, invoke):
+    Path(config.root).mkdir()
+    (Path(config.root) / "metadata.db").write_bytes(b"no database" * 1000)
+    done = invoke()
+    assert done.exit_code == 1
+    assert "metadata.db: is damaged, or no database of ours (file is not a database); put a copy" in done.output
+    assert "Traceback" not in done.output

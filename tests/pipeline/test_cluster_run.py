@@ -85,6 +85,8 @@ def test_kubeflow_tells_how_runs_are(config_file: Path, kubeflow: ClusterServer,
     assert [run["name"] for run in json.loads(listed.stdout)] == ["digits three", "digits two", "one"]
     assert len(invoke(config_file, "kubeflow", "status", *host, "--limit", "2").stdout.splitlines()) == 2
     assert invoke(config_file, "kubeflow", "status", *host, "--run", "r0").exit_code == 4
+    newest = invoke(config_file, "kubeflow", "status", *host, "--run", "last")
+    assert (newest.exit_code, "digits three" in newest.stdout) == (4, True)
     kubeflow_runs.runs[0] |= {"state": "FAILED", "error": {"code": 9, "message": "out of memory"}}
     failed = invoke(config_file, "kubeflow", "status", *host, "--run", "r0")
     assert failed.exit_code == 1

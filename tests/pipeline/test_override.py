@@ -15,7 +15,6 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
@@ -28,8 +27,9 @@ from efficientdet.infra_blessing import InfraBlessing, Runtime
 from efficientdet.label_map import LabelMap
 from efficientdet.registry import open_registry
 from pipeline.cli import main
+from pipeline.metadata import Metadata
 from pipeline.override import EXECUTION_TYPE, bless, root_of
-from pipeline.run_history import latest_run
+from pipeline.run_history import run_contexts
 from pipeline.summary import summarise
 
 METRICS = {"float": {"AP": 0.5}, "int8": {"AP": 0.4}}
@@ -73,7 +73,7 @@ class World:
 
     @property
     def store(self) -> MetadataStore:
-        return MetadataStore(sqlite_metadata_connection_config(str(self.root / "metadata.db")))
+        return Metadata(self.root).open()
 
     def run(self, floor: float = 0.45) -> dict:
         """Runs the pipeline; the summary of what happened."""
@@ -95,11 +95,11 @@ class World:
                 pipeline_name="override",
                 pipeline_root=str(self.root / "artifacts"),
                 components=[*importers, judge_node, infra, pusher],
-                metadata_connection_config=sqlite_metadata_connection_config(str(self.root / "metadata.db")),
+                metadata_connection_config=Metadata(self.root).connection,
                 enable_cache=True,
             )
         )
-        return summarise(self.store, latest_run(self.store), failure=None)
+        return summarise(self.store, run_contexts(self.store, "override")[0].name, failure=None)
 
     @property
     def blessings(self) -> list[proto.Artifact]:
@@ -127,7 +127,7 @@ def states(summary: dict) -> dict[str, str]:
 def test_the_next_run_pushes_what_a_person_blessed(world: World) -> None:
     refused = world.run()
     assert refused["outcome"] == "NOT_BLESSED"
-    record = bless(world.root, refused["run"], "the floor was meant for lite4")
+    record = bless(Metadata(world.root), refused["run"], "the floor was meant for lite4")
     assert record.override.by.startswith(f"{getpass.getuser()}@")
 
     pushed = world.run()
@@ -150,7 +150,7 @@ def test_the_next_run_pushes_what_a_person_blessed(world: World) -> None:
 def test_the_metadata_tell_who_when_why_and_what(world: World) -> None:
     refused = world.run()
     evaluations = world.store.get_artifacts_by_type("ModelEvaluation")
-    record = bless(world.root, refused["run"], "shipped for the fair")
+    record = bless(Metadata(world.root), refused["run"], "shipped for the fair")
     assert world.store.get_artifacts_by_type("ModelEvaluation") == evaluations, "what reads it stays cached"
     [execution] = world.store.get_executions_by_type(EXECUTION_TYPE)
     said = {key: value.string_value for key, value in execution.properties.items()}
@@ -173,7 +173,7 @@ def test_the_metadata_tell_who_when_why_and_what(world: World) -> None:
 
 
 def test_another_verdict_is_not_overridden(world: World) -> None:
-    bless(world.root, world.run()["run"], "good enough")
+    bless(Metadata(world.root), world.run()["run"], "good enough")
     assert world.run(floor=0.47)["outcome"] == "NOT_BLESSED"
     assert world.run()["outcome"] == "BLESSED"
 
@@ -182,7 +182,7 @@ def test_a_cached_run_may_be_named_too(world: World) -> None:
     world.run()
     again = world.run()
     assert states(again) == {"Judge": "CACHED", "Pusher": "CACHED"}
-    bless(world.root, again["run"], "good enough")
+    bless(Metadata(world.root), again["run"], "good enough")
     assert world.run()["outcome"] == "BLESSED"
 
 
@@ -196,7 +196,7 @@ def test_the_verdict_may_be_named_by_execution_or_path(world: World) -> None:
         str(folder).replace("/blessing/", "/evaluation/"),
     ):
         shutil.copytree(world.root, world.folder / "kept")
-        assert bless(world.root, name, "good enough").blessed
+        assert bless(Metadata(world.root), name, "good enough").blessed
         shutil.rmtree(world.root)
         (world.folder / "kept").rename(world.root)
     assert root_of(folder) == world.root
@@ -210,13 +210,13 @@ def count(world: World) -> int:
 def test_what_does_not_exist_is_not_blessed(world: World, run: str) -> None:
     last, before = world.run()["run"], count(world)
     with pytest.raises(EfficientDetError, match=f"is no run of this pipeline; its last runs are {last}"):
-        bless(world.root, run, "good enough")
+        bless(Metadata(world.root), run, "good enough")
     assert count(world) == before
 
 
 def test_where_nothing_ran_nothing_is_blessed(world: World) -> None:
     with pytest.raises(EfficientDetError, match="no pipeline has run here"):
-        bless(world.root, "1", "good enough")
+        bless(Metadata(world.root), "1", "good enough")
     with pytest.raises(EfficientDetError, match="lies in no folder of a pipeline"):
         root_of(world.folder)
     assert list(world.root.iterdir()) == []
@@ -225,29 +225,29 @@ def test_where_nothing_ran_nothing_is_blessed(world: World) -> None:
 def test_a_step_that_judges_nothing_is_not_blessed(world: World) -> None:
     world.run()
     with pytest.raises(EfficientDetError, match="1: has blessed and refused nothing"):
-        bless(world.root, "1", "good enough")
+        bless(Metadata(world.root), "1", "good enough")
 
 
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_without_a_reason_nothing_is_blessed(world: World, reason: str) -> None:
     run, before = world.run()["run"], count(world)
     with pytest.raises(DataError, match="needs a reason"):
-        bless(world.root, run, reason)
+        bless(Metadata(world.root), run, reason)
     assert count(world) == before
 
 
 def test_what_is_blessed_already_stays_so(world: World) -> None:
     blessed = world.run(floor=0.1)
     with pytest.raises(DataError, match="already blessed"):
-        bless(world.root, blessed["run"], "to be sure")
+        bless(Metadata(world.root), blessed["run"], "to be sure")
 
 
 def test_a_run_is_blessed_once(world: World) -> None:
     run = world.run()["run"]
-    bless(world.root, run, "good enough")
+    bless(Metadata(world.root), run, "good enough")
     before = count(world)
     with pytest.raises(DataError, match=r"already blessed \(overridden by .*: good enough\)"):
-        bless(world.root, run, "once more")
+        bless(Metadata(world.root), run, "once more")
     assert count(world) == before
 
 
@@ -270,7 +270,7 @@ def test_a_damaged_record_is_not_overridden(world: World, damage) -> None:
     damage(Path(world.blessings[0].uri))
     before = count(world)
     with pytest.raises(DataError, match=r"blessing\.json"):
-        bless(world.root, run, "good enough")
+        bless(Metadata(world.root), run, "good enough")
     assert count(world) == before
 
 
@@ -278,7 +278,7 @@ def test_a_model_that_is_gone_is_not_blessed(world: World) -> None:
     run = world.run()["run"]
     (world.folder / "model" / TFLITE_FILE).write_text("other weights")
     with pytest.raises(ModelError, match=TFLITE_FILE):
-        bless(world.root, run, "good enough")
+        bless(Metadata(world.root), run, "good enough")
 
 
 def command(world: World, run: str, reason: str, *more: str) -> Result:
@@ -290,7 +290,7 @@ def test_the_command(world: World) -> None:
     config = world.folder / "pets.yaml"
     source = {"format": "voc", "path": "data", "splits": {"train": "train", "eval": "val"}}
     config.write_text(
-        json.dumps({"name": "pets", "root": str(world.root), "source": source, "registry": {"name": "pets"}})
+        json.dumps({"name": "override", "root": str(world.root), "source": source, "registry": {"name": "pets"}})
     )
     done = command(world, refused["run"], "the fair", "--config", str(config))
     assert done.exit_code == 0, done.output

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 
+import tensorflow as tf
+
 from pipeline.run_log import run_log
 
 
 def test_each_node_has_a_log_of_its_own(tmp_path, capsys):
-    with run_log(tmp_path) as full:
+    with run_log(tmp_path) as log:
         say = logging.getLogger("efficientdet.any").info
         say("before")
         for node in ("Trainer", "Pusher"):
@@ -16,13 +18,23 @@ def test_each_node_has_a_log_of_its_own(tmp_path, capsys):
             say("in %s", node)
             logging.info("Component %s is finished.", node)
             say("between")
-    folder = full.with_suffix("")
+    folder = log.path.with_suffix("")
     texts = {path.name: path.read_text() for path in folder.iterdir()}
     assert sorted(texts) == ["Pusher.log", "Trainer.log"]
     for name, text in texts.items():
         assert f"in {name.removesuffix('.log')}" in text
         assert len(text.splitlines()) == 3
-    assert len(full.read_text().splitlines()) == 9
+    assert len(log.path.read_text().splitlines()) == 9
     shown = capsys.readouterr().err
     assert "in Trainer" in shown
     assert "between" in shown
+
+
+def test_nodes_are_told_after_tensorflow_has_saved_a_model(tmp_path, capsys):
+    """It silences absl meanwhile, by which TFX announces its nodes."""
+    with run_log(tmp_path) as log:
+        logging.getLogger("absl").info("Component %s is running.", "Exporter")
+        tf.saved_model.save(tf.Module(), str(tmp_path / "model"))
+        logging.getLogger("absl").info("Component %s is finished.", "Exporter")
+    assert "Component Exporter is finished." in log.path.read_text()
+    assert "done in" in capsys.readouterr().err
