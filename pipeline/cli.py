@@ -14,6 +14,7 @@ import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_cluster import compile_, status, submit
+from pipeline.cli_image import image
 from pipeline.cli_infer import infer, merge
 from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_file, config_option, fail, load, set_option
 from pipeline.cli_promote import promote, rollback
@@ -41,7 +42,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", "You are using a Python version", FutureWarning)
 
 
-for command in (infer, merge, runs, compile_, submit, status, schedule, promote, rollback):
+for command in (infer, merge, runs, compile_, image, submit, status, schedule, promote, rollback):
     main.add_command(command)
 
 

@@ -6,14 +6,13 @@ import json
 import re
 import sys
 import time
-import warnings
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
-from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_option, engine_option, fail, load, set_option
+from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_option, engine_option, fail, load, quiet, set_option
 
 if TYPE_CHECKING:
     from pipeline.cluster_run import ClusterRun, RunReader
@@ -33,7 +32,7 @@ EXIT_CODES = {"SUCCEEDED": 0, "RUNNING": EXIT_RUNNING}
 @click.option("--output", required=True, type=click.Path(dir_okay=False), help=".yaml for kubeflow, .json for vertex.")
 def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str) -> None:
     """Write the pipeline's specification for Kubeflow Pipelines v2 or Vertex AI."""
-    _quiet()
+    quiet()
     config = load(path, overrides)
     from pipeline.kubeflow_runner import compile_pipeline
     from pipeline.span import newest_span
@@ -68,7 +67,7 @@ def submit(
     no_cache: bool,
 ) -> None:
     """Compile the pipeline and start a run of it. Prints the run's id alone."""
-    _quiet()
+    quiet()
     _check_run_name(name)
     config = load(path, overrides)
     given = {"data_path": data_path, "epochs": epochs, "floors": _checked_floors(config, floors)}
@@ -111,7 +110,7 @@ def status(
 
     With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage.
     """
-    _quiet()
+    quiet()
     config = load(path, overrides)
     try:
         runs = _asked(config, engine, run_id, limit, turns)
@@ -207,8 +206,3 @@ def _note_places(config: PipelineConfig) -> None:
     for place in (config.source.path, config.registry.uri):
         if "://" not in place:
             click.echo(f"note: every node must find {place} under this very path; mount it in the cluster", err=True)
-
-
-def _quiet() -> None:
-    """Keeps what Google's libraries say of their own future off the screen."""
-    warnings.filterwarnings("ignore", category=FutureWarning, module="google|kfp")

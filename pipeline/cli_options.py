@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -36,3 +37,8 @@ def fail(error: EfficientDetError, code: int = EXIT_FAILED) -> NoReturn:
     """Says what is wrong and ends the process."""
     click.echo(f"error: {error}", err=True)
     sys.exit(code)
+
+
+def quiet() -> None:
+    """Keeps what Google's libraries say of their own future off the screen."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google|kfp")

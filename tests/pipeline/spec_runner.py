@@ -1,21 +1,23 @@
 """Executes a compiled specification without a cluster, task by task, as its containers would be run.
 
-    python spec_runner.py demo.json ROOT [name=json ...]
+    python spec_runner.py demo.json ROOT [--mount FOLDER ...] [name=json ...]
 
 Each executor's very command and arguments run in a process of their own, forked from one that has imported TFX, in an
-empty folder. Artifacts reach other tasks through the executors' outputs alone. A job (JSON) is run as Vertex AI does,
-with the hook before the cache; a specification (YAML) as Kubeflow does, without. What neither our pipeline nor this
-program knows, such as resolvers, is refused. ROOT/states.json says how each task ended.
+empty folder; or, with folders to mount, in a container of the specification's image without network. Artifacts reach
+other tasks through the executors' outputs alone. A job (JSON) is run as Vertex AI does, with the hook before the cache;
+a specification (YAML) as Kubeflow does, without. What neither our pipeline nor this program knows, such as resolvers,
+is refused. ROOT/states.json says how each task ended.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import runpy
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,11 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from tests.pipeline import podman
+
 Json = dict[str, Any]
+# Image, words and the folder of the log to an exit code.
+Launch = Callable[[str, Sequence[str], Path], int]
 PLACEHOLDER = "{{$}}"
 SUCCEEDED, FAILED, SKIPPED = "SUCCEEDED", "FAILED", "SKIPPED"
 
@@ -33,14 +39,14 @@ SUCCEEDED, FAILED, SKIPPED = "SUCCEEDED", "FAILED", "SKIPPED"
 class SpecRun:
     """One run of a specification below a folder."""
 
-    def __init__(self, path: Path, root: Path, given: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, root: Path, given: Mapping[str, Any], launch: Launch) -> None:
         documents = list(yaml.safe_load_all(path.read_text()))
         self.as_vertex = "pipelineSpec" in documents[0]
         self.spec = parse(documents[0]["pipelineSpec"] if self.as_vertex else documents[0], pb.PipelineSpec())
         self.executors = parse(self.spec.deployment_spec, pb.PipelineDeploymentConfig()).executors
         for config in own_of_kubernetes(documents):
             parse(config, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
-        self.root, self.states = root, dict[str, str]()
+        self.root, self.launch, self.states = root, launch, dict[str, str]()
         known = self.spec.root.input_definitions.parameters
         assert not given.keys() - known.keys(), f"there are {', '.join(known)}"
         defaults = {name: json_format.MessageToDict(each.default_value) for name, each in known.items()}
@@ -99,7 +105,8 @@ class SpecRun:
             hook = executor.container.lifecycle.pre_cache_check
             words = [[*hook.command, *hook.args]] if hook.command and self.as_vertex else []
             words.append([*executor.container.command, *executor.container.args])
-            if all(in_container(each, given, folder) == 0 for each in words):
+            image = executor.container.image
+            if all(self.launch(image, filled(each, given), folder) == 0 for each in words):
                 self.states[name] = SUCCEEDED
                 return described(given, Path(given.outputs.output_file))
         self.states[name] = FAILED
@@ -159,10 +166,15 @@ def described(given: pb.ExecutorInput, output_file: Path) -> pb.ExecutorOutput:
     return result
 
 
-def in_container(words: Sequence[str], given: pb.ExecutorInput, folder: Path) -> int:
-    """The exit code of a command, `python -m MODULE ...`; its screen goes to log.txt beside its outputs."""
+def filled(words: Sequence[str], given: pb.ExecutorInput) -> list[str]:
+    """The words of a container with its input in the placeholder's place."""
     executor_input = json_format.MessageToJson(given, indent=None)
-    python, switch, module, *arguments = [word.replace(PLACEHOLDER, executor_input) for word in words]
+    return [word.replace(PLACEHOLDER, executor_input) for word in words]
+
+
+def forked(image: str, words: Sequence[str], folder: Path) -> int:
+    """The exit code of a command, `python -m MODULE ...`; its screen goes to log.txt beside its outputs."""
+    python, switch, module, *arguments = words
     assert (python, switch) == ("python", "-m"), f"only modules are run here, not {python}"
     if child := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -185,11 +197,34 @@ def in_container(words: Sequence[str], given: pb.ExecutorInput, folder: Path) ->
     os._exit(code)
 
 
-if __name__ == "__main__":
-    import tfx.components
-    import tfx.orchestration.kubeflow.v2.file_based_example_gen.driver  # noqa: F401 - the children need them all
+def in_container(mounts: Sequence[str]) -> Launch:
+    """Runs commands in containers of their image as its own user, who finds these folders and no network."""
+    os.umask(0)
 
-    pairs = [word.split("=", 1) for word in sys.argv[3:]]
-    job = SpecRun(Path(sys.argv[1]), Path(sys.argv[2]), {name: json.loads(value) for name, value in pairs})
-    job.run()
-    (job.root / "states.json").write_text(json.dumps(job.states))
+    def launch(image: str, words: Sequence[str], folder: Path) -> int:
+        with (folder / "log.txt").open("a") as log:
+            return podman.run(image, words, mounts=mounts, log=log)
+
+    return launch
+
+
+def main() -> None:
+    """Runs what the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--mount", action="append", default=[])
+    parser.add_argument("given", nargs="*")
+    words = parser.parse_args()
+    if not words.mount:
+        import tfx.components
+        import tfx.orchestration.kubeflow.v2.file_based_example_gen.driver  # noqa: F401 - the children need them all
+
+    given = {name: json.loads(value) for name, value in (word.split("=", 1) for word in words.given)}
+    run = SpecRun(words.spec, words.root, given, in_container(words.mount) if words.mount else forked)
+    run.run()
+    (words.root / "states.json").write_text(json.dumps(run.states))
+
+
+if __name__ == "__main__":
+    main()

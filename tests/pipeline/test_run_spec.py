@@ -3,63 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow_runner import compile_pipeline
+from tests.pipeline import executed_spec
+from tests.pipeline.executed_spec import EVERY_TASK, Executed
 
 pytestmark = pytest.mark.slow
-
-REPOSITORY = Path(__file__).parents[2]
-CHECKS = {"StatisticsGen", "ImportSchemaGen", "ExampleValidator"}
-NODES = {"CocoExampleGen", *CHECKS, "Trainer", "Exporter", "Evaluator", "InfraValidator", "Pusher"}
-
-
-@dataclass
-class Executed:
-    """A run of a specification below a folder; its registry is another one than the local run's."""
-
-    folder: Path
-    registry: Path
-    outcome: Path
-
-    @property
-    def states(self) -> dict[str, str]:
-        return self.read("states.json")
-
-    def read(self, pattern: str) -> dict[str, Any]:
-        """The one file of a pattern."""
-        [path] = self.folder.glob(pattern)
-        return json.loads(path.read_text())
 
 
 @pytest.fixture(scope="module")
 def execute(coco_job, tmp_path_factory):
     """Compiles the job for an engine and runs what was written, all runs with one artifact root and one registry."""
     root = tmp_path_factory.mktemp("cluster")
-    config = PipelineConfig.parse(coco_job.config)
-
-    def run(engine: str, **parameters: Any) -> Executed:
-        executed = Executed(root / f"{engine}-{len(list(root.iterdir()))}", root / "registry", root / "outcome.json")
-        cluster = {"root": str(root), "report_to": str(executed.outcome), "retries": 0}
-        placed = config.override({"cluster": cluster, "registry": {"uri": str(executed.registry)}})
-        spec = root / {"kubeflow": "tiny.yaml", "vertex": "tiny.json"}[engine]
-        compile_pipeline(placed, engine, spec)
-        given = [f"{name}={json.dumps(value)}" for name, value in parameters.items()]
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        words = [sys.executable, str(REPOSITORY / "tests/pipeline/spec_runner.py"), str(spec), str(executed.folder)]
-        with (root / "screen.log").open("a") as log:
-            subprocess.run([*words, *given], env=environment, stdout=log, stderr=log, check=True)
-        return executed
-
-    return run
+    return partial(executed_spec.execute, PipelineConfig.parse(coco_job.config), root=root)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +27,7 @@ def vertex(execute) -> Executed:
 
 
 def test_every_task_of_the_specification_succeeds(vertex: Executed):
-    assert vertex.states == dict.fromkeys(NODES | {"tfx-dag", "OutcomeReporter"}, "SUCCEEDED")
+    assert vertex.states == dict.fromkeys(EVERY_TASK, "SUCCEEDED")
     outcome = json.loads(vertex.outcome.read_text())
     assert (outcome["pipeline"], outcome["state"]) == ("tiny-coco", "SUCCEEDED")
 
