@@ -1,6 +1,7 @@
 # make demo   the whole product once, on embedded data
 # make test   the whole test suite          make check   lint, types, dependency directions
-# Needs Python 3.11 with pip and venv; everything else is installed into .venv from constraints.txt.
+# Needs Python 3.11.5 or later with headers, pip and venv, and a C++ compiler; the rest is installed into .venv from
+# constraints.txt.
 PYTHON ?= python3.11
 BIN := .venv/bin
 EXTRAS := .[train,pipeline,imagenet,video,dev]
