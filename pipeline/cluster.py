@@ -116,6 +116,11 @@ class ClusterConfig(Settings):
     """Where compiled pipelines run."""
 
     root: str = Field("gs://your-bucket/pipelines", min_length=1, description="Artifact root the cluster can write.")
+    checkpoints: str | None = Field(
+        None,
+        pattern=r"^(gs://|/)",
+        description="Folder of checkpoints, by default below root; on Kubeflow name one in a volume.",
+    )
     image: str = Field("efficientdet-pipeline:latest", min_length=1, description="Container image with this product.")
     image_pull_secret: str | None = Field(None, description="Kubernetes: Secret to pull the image with.")
     resources: dict[str, ResourceConfig] = Field(default_factory=dict, description="Node id to what it asks for.")

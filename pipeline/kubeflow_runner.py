@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
@@ -42,6 +42,7 @@ def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None
     check_workers(config)
     check_arguments(config.beam)
     check_strategy(config)
+    check_checkpoints(cluster, engine)
     job = custom_job(config) if engine == "vertex" else None
     pipeline = create_pipeline(
         config,
@@ -50,6 +51,7 @@ def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None
         baseline=f"@{rival_of(config.registry.alias)}",
         parameters=parameters,
         job=job,
+        checkpoints=cluster.checkpoints,
     )
     check_nodes(cluster, [component.id for component in pipeline.components])
     pipeline.enable_cache = cluster.cache
@@ -69,6 +71,18 @@ def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None
         spec.run_always(name)
     place(spec, cluster, engine, elsewhere=[NODE] if job else [])
     return spec
+
+
+def check_checkpoints(cluster: ClusterConfig, engine: Engine) -> None:
+    """Raises ConfigError for a folder of checkpoints that a further attempt of the node would not find."""
+    if engine == "vertex" or cluster.checkpoints is None:
+        return
+    folder = PurePosixPath(cluster.checkpoints)
+    if not any(folder.is_relative_to(volume.mount_path) for volume in cluster.volumes):
+        raise ConfigError(
+            f"cluster.checkpoints={cluster.checkpoints}: lies in none of cluster.volumes, so on Kubeflow it goes with "
+            "the node; name a folder below the mount_path of one"
+        )
 
 
 def check_workers(config: PipelineConfig) -> None:

@@ -61,6 +61,7 @@ def create_pipeline(
     lost: str = "",
     parameters: Parameters | None = None,
     job: Mapping[str, Any] | None = None,
+    checkpoints: str | None = None,
 ) -> Pipeline:
     """The TFX pipeline of a config.
 
@@ -72,6 +73,7 @@ def create_pipeline(
       lost: what the registry lost of earlier pushes; the Pusher runs again when it changes.
       parameters: what a run may set anew, when the pipeline is compiled; None for a run on this machine.
       job: on Vertex AI what makes the Trainer a custom job.
+      checkpoints: folder of the checkpoints and trials, where they do not lie below `root`.
     """
     code, inputs = code_fingerprint(), training_inputs(config, data)
     run_parameters = parameters.of_training if parameters else {}
@@ -79,7 +81,7 @@ def create_pipeline(
     examples = examples_node.outputs["examples"]
     statistics, schema_gen, validator = checking = check_examples(config, examples, baseline)
     schema = schema_gen.outputs["schema"]
-    training = train_detector(config, examples, schema, root, data, run_parameters, job)
+    training = train_detector(config, examples, schema, checkpoints or f"{root}/checkpoints", data, run_parameters, job)
     for node in training:
         node.add_upstream_node(validator)  # it gives them no artifact, but data that are refused are not trained on
     trainer = training[-1]
@@ -177,18 +179,18 @@ def train_detector(
     config: PipelineConfig,
     examples: BaseChannel,
     schema: BaseChannel,
-    root: str,
+    checkpoints: str,
     data: str,
     run_parameters: Mapping[str, Any],
     job: Mapping[str, Any] | None,
 ) -> list[BaseComponent]:
     """The Trainer, and before it the Tuner if the config asks for trials."""
     untuned, inputs = _untuned_inputs(config, data), training_inputs(config, data)
-    place = f"{root}/checkpoints/{untuned}"
+    place = f"{checkpoints}/{untuned}"
     detector = _trained(config.detector)
     own: dict[str, Any] = {"run_parameters": run_parameters, "job": job}
     if not config.tuning.trials:
         return [detector_trainer(examples, schema, detector, place, inputs, **own)]
-    tuner = detector_tuner(examples, schema, detector, config.tuning, f"{root}/trials/{untuned}", untuned)
+    tuner = detector_tuner(examples, schema, detector, config.tuning, f"{place}/trials", untuned)
     best = tuner.outputs["best_hyperparameters"]
     return [tuner, detector_trainer(examples, schema, detector, place, inputs, best, **own)]

@@ -32,6 +32,7 @@ CLUSTER = {
     "secrets": [{"name": "mlflow", "variables": {"password": "MLFLOW_TRACKING_PASSWORD"}}],
     "report_to": "https://example.org/hook",
 }
+CLAIM = {"claim": "work", "mount_path": "/kept"}
 MOUNTED = [{"name": "s", "mount_path": "/s"}]
 ENGINES = ("kubeflow", "vertex")
 NODES = 10
@@ -198,6 +199,14 @@ def test_artifacts_lie_below_the_configured_root(compiled: Compiled):
         assert compiled.documents[0]["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
 
 
+def test_checkpoints_lie_where_a_further_attempt_finds_them(plain: PipelineConfig, tmp_path: Path):
+    below_root = Compiled(plain, "kubeflow", tmp_path).custom_config()["checkpoints"]
+    fingerprint = below_root.removeprefix("gs://bucket/root/checkpoints/")
+    (tmp_path / "demo.yaml").unlink()
+    kept = plain.override({"cluster": {"checkpoints": "/kept/digits", "volumes": [CLAIM]}})
+    assert Compiled(kept, "kubeflow", tmp_path).custom_config()["checkpoints"] == f"/kept/digits/{fingerprint}"
+
+
 def test_what_is_kubernetes_own_stands_in_a_second_document(config: PipelineConfig, tmp_path: Path):
     own = {
         "volumes": [{"claim": "images", "mount_path": "/data"}],
@@ -342,6 +351,7 @@ def refusal(config: PipelineConfig, engine: str, changes: dict[str, Any], folder
             "mounts no secrets; give",
         ),
         ("vertex", {"volumes": [{"claim": "c", "mount_path": "/c"}]}, "mounts no volumes"),
+        ("kubeflow", {"checkpoints": "/c", "volumes": [CLAIM]}, "checkpoints=/c: lies in none of cluster.volumes"),
         ("vertex", {"secrets": MOUNTED}, "mounts no secrets; give s variables"),
         ("vertex", {"secrets": [{"name": "s", "variables": {"a": "A"}}]}, "secrets are in Secret Manager"),
     ],

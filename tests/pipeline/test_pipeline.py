@@ -100,7 +100,7 @@ def test_with_trials_the_tuner_feeds_the_trainer(config: PipelineConfig) -> None
     tuner = settings_of(few, "Tuner")
     assert tuner["tuning"] == few.tuning.to_dict()
     untuned = training_inputs(config, "f00")
-    assert tuner["trials"] == f"{config.root}/trials/{untuned}"
+    assert tuner["trials"] == f"{config.root}/checkpoints/{untuned}/trials"
     assert settings_of(many, "Tuner")["trials"] == tuner["trials"], "more trials go on with those that are done"
     assert trainer_settings(few)["checkpoints"] == f"{config.root}/checkpoints/{untuned}"
     keys = {training_inputs(each, "f00") for each in (config, few, many)}
