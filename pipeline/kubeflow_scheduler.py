@@ -11,7 +11,7 @@ import yaml
 from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cluster import ClusterConfig
 from pipeline.compiled_spec import Json
-from pipeline.kubeflow_client import PAGE, KubeflowClient
+from pipeline.kubeflow_client import PAGE, KubeflowClient, identity
 from pipeline.schedule import ScheduleConfig, Scheduled, timestamp
 
 STATES = {"ENABLED": "ACTIVE", "DISABLED": "PAUSED"}
@@ -38,11 +38,10 @@ class KubeflowScheduler:
                 f"cluster.time_zone says is {self._cluster.time_zone}; write the cron expression in that, or have "
                 "CRON_SCHEDULE_TIMEZONE of ml-pipeline-scheduledworkflow changed and cluster.time_zone with it"
             )
-        earlier = self._named(name)
+        earlier, experiment = self._named(name), self._runs.open_experiment()
         with self._runs.spoken() as client:
-            experiment = client.create_experiment(self._cluster.experiment, namespace=self._cluster.namespace)
             made = client.create_recurring_run(
-                experiment_id=experiment.experiment_id,
+                experiment_id=experiment,
                 job_name=name,
                 start_time=timestamp(schedule.start),
                 end_time=timestamp(schedule.end),
@@ -54,9 +53,10 @@ class KubeflowScheduler:
                 service_account=self._cluster.service_account,
                 **ONE_BY_ONE,
             )
+            scheduled = as_scheduled(made)
             for old in earlier:
                 client.delete_recurring_run(old.id)
-        return as_scheduled(made)
+        return scheduled
 
     def find(self, name: str) -> Scheduled | None:
         """As Scheduler.find."""
@@ -91,7 +91,7 @@ class KubeflowScheduler:
             old, path = client.get_recurring_run(earlier[0].id), Path(folder) / "turn.yaml"
             path.write_text(yaml.safe_dump_all(_documents(old.pipeline_spec)), encoding="utf-8")
             clock, config = old.trigger.cron_schedule, old.runtime_config
-            client.create_recurring_run(
+            made = client.create_recurring_run(
                 experiment_id=old.experiment_id,
                 job_name=name,
                 start_time=timestamp(clock.start_time),
@@ -103,6 +103,7 @@ class KubeflowScheduler:
                 service_account=old.service_account,
                 **ONE_BY_ONE,
             )
+            as_scheduled(made)
             for each in earlier:
                 client.delete_recurring_run(each.id)
 
@@ -131,4 +132,6 @@ def as_scheduled(run: Any) -> Scheduled:
     cron = (run.trigger and run.trigger.cron_schedule and run.trigger.cron_schedule.cron) or ""
     mode = {"ENABLE": "ACTIVE", "DISABLE": "PAUSED"}.get(run.mode or "", "ACTIVE")
     made = timestamp(run.created_at) or ""
-    return Scheduled(run.recurring_run_id, run.display_name or "", STATES.get(run.status or "", mode), cron, since=made)
+    return Scheduled(
+        identity(run, "recurring_run_id"), run.display_name or "", STATES.get(run.status or "", mode), cron, since=made
+    )

@@ -65,8 +65,8 @@ class VertexClient:
         """Those that are labelled with the pipeline's name."""
         with self.spoken():
             asked = {"filter": f'labels.{LABEL}="{pipeline}"', "order_by": "create_time desc"}
-            found = aiplatform.PipelineJob.list(**asked, **self.place)
-        yield from (as_run(job) for job in found)
+            found = [as_run(job) for job in aiplatform.PipelineJob.list(**asked, **self.place)]
+        yield from found
 
     @contextmanager
     def spoken(self) -> Iterator[None]:
@@ -80,6 +80,14 @@ class VertexClient:
             ) from error
         except GoogleAPIError as error:
             raise EfficientDetError(f"{where}: Vertex AI refuses: {' '.join(str(error).split())[:500]}") from error
+        except (json_format.ParseError, TypeError, AttributeError, KeyError) as error:
+            raise EfficientDetError(
+                f"{where}: what answers is not Vertex AI ({reason(error)}); check the network, and what stands between"
+            ) from error
+        except OSError as error:
+            raise EfficientDetError(
+                f"{where}: Vertex AI does not answer ({reason(error)}); check the network"
+            ) from error
         except (ValueError, RuntimeError) as error:
             raise EfficientDetError(f"{where}: Google's client refuses: {reason(error)}") from error
 

@@ -47,8 +47,9 @@ class ClusterServer(ThreadingHTTPServer):
         self.requests: list[Request] = []
         self.refused: list[str] = []
         self.callers: set[str | None] = set()
+        self.instead: bytes | None = None  # what a login page or another server would answer
         self.address = f"http://127.0.0.1:{self.server_port}"
-        Thread(target=self.serve_forever, daemon=True).start()
+        Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def asked(self, method: str) -> list[Request]:
         """Requests of one method."""
@@ -89,6 +90,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.refused.append(f"{self.command} {self.path}: {error}")
             status, reply = 400, {"error": {"code": 400, "message": str(error), "status": "INVALID_ARGUMENT"}}
         content = json.dumps(reply).encode()
+        if self.server.instead is not None:
+            status, content = 200, self.server.instead
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

@@ -181,6 +181,52 @@ def test_a_cluster_that_is_not_named_or_not_there_is_told(config_file: Path):
     assert "cluster.project is not set" in unnamed.stderr
 
 
+LOGIN = b"<html>\n <body>Please log in</body></html>"
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["status", "--run", "r0"], ["schedule", "list"], ["schedule", "pause"]]
+)
+@pytest.mark.parametrize("answer", [LOGIN, b"null", b"[]", b""])
+def test_what_is_not_kubeflow_is_told(config_file: Path, kubeflow: ClusterServer, answer: bytes, command: list[str]):
+    kubeflow.instead = answer
+    options = ["--config", str(config_file), "--engine", "kubeflow", "--set", f"cluster.host={kubeflow.address}"]
+    done = CliRunner().invoke(main, [*command, *options])
+    kubeflow.refused.clear()
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"error: {kubeflow.address}: what answers is not Kubeflow's API ({' '.join(answer.decode().split())!r}" in (
+        done.stderr
+    )
+    assert done.stderr.count("\n") == 1
+
+
+def test_answers_without_an_id_are_none(config_file: Path, kubeflow: ClusterServer):
+    kubeflow.instead = b'{"experiments": [{"display_name": "efficientdet"}], "recurringRuns": [{}], "runs": [{}]}'
+    done = invoke(config_file, "kubeflow", "status", "--set", f"cluster.host={kubeflow.address}")
+    kubeflow.refused.clear()
+    assert (done.exit_code, "there is no experiment_id in its answer; check cluster.host" in done.stderr) == (1, True)
+    kubeflow.instead = b'{"experiments": [{"experiment_id": "e"}], "runs": [{"display_name": "digits"}]}'
+    for command in ("status", "submit"):
+        done = invoke(config_file, "kubeflow", command, "--set", f"cluster.host={kubeflow.address}")
+        assert (done.exit_code, done.stdout, "there is no run_id" in done.stderr) == (1, "", True), done.output
+
+
+@pytest.mark.parametrize("host", ["http://bad host", "http://[::1", "http://127.0.0.1:99999"])
+def test_an_address_that_is_none_is_told(config_file: Path, host: str):
+    done = invoke(config_file, "kubeflow", "status", "--set", f"cluster.host={host}")
+    assert (done.exit_code, f"error: {host}: Kubeflow" in done.stderr) == (1, True), done.output
+    assert "check cluster.host" in done.stderr
+
+
+@pytest.mark.parametrize("answer", [LOGIN, b"", b"null"])
+def test_what_is_not_vertex_is_told(config_file: Path, vertex: ClusterServer, answer: bytes):
+    vertex.instead = answer
+    done = invoke(config_file, "vertex", "status")
+    vertex.refused.clear()
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "error: project team in europe-west4: what answers is not Vertex AI (" in done.stderr, done.output
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("Digits 2026-01-02 03-04-05", "digits-2026-01-02-03-04-05"), ("7 Ü", "run-7"), ("a" * 200, "a" * 128)],
