@@ -88,15 +88,18 @@ def submit(
 ) -> ClusterRun:
     """Compiles the pipeline and starts a run of it with these runtime parameters.
 
-    Where the source has spans, the run trains the newest, and bears its name.
+    Where the source has spans, the run trains the newest, and bears its name. It bears the path and the epochs in any
+    case, so that others can tell what it trains when the config has become another.
     """
     # TFX takes its time, and only here it is needed.
-    from components.run_parameters import DATA_PATH
+    from components.run_parameters import DATA_PATH, EPOCHS
     from pipeline.kubeflow_runner import compile_pipeline
-    from pipeline.parameters import SPAN
+    from pipeline.parameters import SPAN, Parameters
     from pipeline.span import newest_span
 
-    source, span = newest_span(config.source, parameters.get(DATA_PATH))
+    compiled = Parameters.of(config).values
+    parameters = {name: compiled[name] for name in (DATA_PATH, EPOCHS)} | parameters
+    source, span = newest_span(config.source, parameters[DATA_PATH])
     if span:
         config, parameters = config.model_copy(update={"source": source}), {**parameters, SPAN: span}
     with TemporaryDirectory() as folder:

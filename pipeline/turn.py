@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -39,20 +40,23 @@ def take_turn(config: PipelineConfig, engine: Engine, turn: str = "") -> str:
     Args:
       config: of the pipeline.
       engine: that has its runs and its schedule.
-      turn: the engine's id of this turn, which the run bears; empty for a turn that a person takes.
+      turn: the engine's id of this turn, which the run bears; empty for a turn that no schedule takes, which gets one.
 
     Raises:
       EfficientDetError: there is no span; the engine does not answer; or too many runs or turns failed in a row, in
-        which case the schedule is paused.
+        which case the schedule, if there is one, is paused.
     """
     client, scheduler = open_client(config, engine), open_scheduler(config, engine)
-    trainings = list(client.runs(config.name))
+    trainings, turn = list(client.runs(config.name)), turn or uuid.uuid4().hex
+    for run in trainings:
+        if run.parameters.get(TURN) == turn:  # an engine tries a turn again of which it does not know that it went well
+            return f"{config.name}: run {run.id} was begun by this turn already; nothing is begun"
     _pause_after_failures(config, client, scheduler, trainings)
     source, span = newest_span(config.source)
     if reason := _reason_to_wait(config, trainings, span):
         return f"{config.name}: {reason}; nothing is begun"
     name = " ".join([config.name, *(["span", span] if span else []), time.strftime("%Y-%m-%d %H-%M-%S")])
-    recorded = {key: value for key, value in ((SPAN, span), (TURN, turn)) if value}
+    recorded = {TURN: turn} | ({SPAN: span} if span else {})
     run = submit(config.model_copy(update={"source": source}), engine, recorded, name)
     return f"{config.name}: run {run.id} trains {f'span {span}' if span else 'the data as they are now'}"
 
@@ -60,22 +64,38 @@ def take_turn(config: PipelineConfig, engine: Engine, turn: str = "") -> str:
 def _pause_after_failures(
     config: PipelineConfig, client: ClusterClient, scheduler: Scheduler, trainings: list[ClusterRun]
 ) -> None:
-    """Pauses the schedule, and says so as an error, if too many of its runs or of its turns failed in a row."""
+    """Pauses the schedule, and says so as an error, if too many of its runs or of its turns failed in a row.
+
+    Where there is none, it says so of the runs, and has no turns to look at.
+    """
     schedule = scheduler.find(config.name)
-    if schedule is None:
-        return
     begun = [run for run in trainings if run.parameters.get(TURN) or run.state == "SUCCEEDED"]
-    for what, runs in (("runs", begun), ("turns", client.runs(turn_name(config.name)))):
-        failed = failures_in_a_row(runs, schedule.since)
-        if len(failed) >= config.schedule.max_failures:
+    if schedule is None or schedule.state == "ENDED":
+        if failed := _too_many(config, begun):
+            raise EfficientDetError(
+                f"{_told(config, failed, 'runs that turns began')}, so none is begun; see `status`, and go on when a run "
+                "of `submit` succeeds"
+            )
+        return
+    turns = client.runs(turn_name(config.name))
+    for what, runs in (("runs of the schedule", begun), ("turns of the schedule", turns)):
+        if failed := _too_many(config, runs, schedule.since):
             if schedule.state == "ACTIVE":
                 scheduler.pause(config.name)
-            newest = failed[0]
             raise EfficientDetError(
-                f"{config.name}: the last {len(failed)} {what} of the schedule failed ({_ids(failed)}"
-                f"{f': {newest.error}' if newest.error else ''}), so it is paused; see `status`, and go on with "
-                "`schedule resume`"
+                f"{_told(config, failed, what)}, so it is paused; see `status`, and go on with `schedule resume`"
             )
+
+
+def _too_many(config: PipelineConfig, runs: Iterable[ClusterRun], since: str = "") -> list[ClusterRun]:
+    """The failures in a row, if they are as many as pause a schedule."""
+    failed = failures_in_a_row(runs, since)
+    return failed if len(failed) >= config.schedule.max_failures else []
+
+
+def _told(config: PipelineConfig, failed: list[ClusterRun], what: str) -> str:
+    why = f": {failed[0].error}" if failed[0].error else ""
+    return f"{config.name}: the last {len(failed)} {what} failed ({_ids(failed)}{why})"
 
 
 def failures_in_a_row(runs: Iterable[ClusterRun], since: str) -> list[ClusterRun]:
@@ -85,11 +105,16 @@ def failures_in_a_row(runs: Iterable[ClusterRun], since: str) -> list[ClusterRun
     """
     failed = []
     for run in runs:
-        if run.state == "SUCCEEDED" or (since and datetime.fromisoformat(run.created) < datetime.fromisoformat(since)):
+        if run.state == "SUCCEEDED" or _is_older(run, since):
             break
         if run.state == "FAILED":
             failed.append(run)
     return failed
+
+
+def _is_older(run: ClusterRun, since: str) -> bool:
+    """Whether a run began before; not where nobody says when it began."""
+    return bool(since and run.created) and datetime.fromisoformat(run.created) < datetime.fromisoformat(since)
 
 
 def _reason_to_wait(config: PipelineConfig, trainings: list[ClusterRun], span: str) -> str:
@@ -106,10 +131,9 @@ def _reason_to_wait(config: PipelineConfig, trainings: list[ClusterRun], span: s
 
 
 def _trains(config: PipelineConfig, run: ClusterRun, span: str) -> bool:
-    """Whether a run is of this span, and not of other data or for another length."""
-    compiled, given = Parameters.of(config).values, run.parameters
-    as_compiled = all(given.get(name, compiled[name]) == compiled[name] for name in (DATA_PATH, EPOCHS))
-    return as_compiled and given.get(SPAN) == span
+    """Whether a run is of this span, below the same path, and of the same length; a run bears all three."""
+    wanted, given = Parameters.of(config).values, run.parameters
+    return given.get(SPAN) == span and all(given.get(name) == wanted[name] for name in (DATA_PATH, EPOCHS))
 
 
 def _ids(runs: list[ClusterRun]) -> str:

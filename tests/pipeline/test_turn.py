@@ -16,6 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from efficientdet.config import Config
 from pipeline.cli import main
 from pipeline.cluster_run import ClusterRun
 from pipeline.turn import failures_in_a_row
@@ -51,12 +52,19 @@ class Team:
         values["cluster"] |= {"host": "http://127.0.0.1:9", "inner_host": server.address, "report_to": None}
         values["cluster"]["volumes"] = [{"claim": "images", "mount_path": "/data"}] if self.engine == "kubeflow" else []
         values["schedule"] = {"cron": "0 3 * * *", "max_failures": 2}
+        self.trained = {"data_path": str(self.data), "epochs": float(Config().training.epochs)}
         self.path = folder / "spans.yaml"
         self.path.write_text(yaml.safe_dump(values))
 
-    def bring(self, span: int) -> None:
+    def bring(self, span: int | str) -> None:
         """A delivery of data."""
         shutil.copytree(self.demo, self.data / str(span))
+
+    def without_spans(self) -> list[str]:
+        """Settings by which the data have none, and the data."""
+        self.bring(7)
+        own = [f"source.splits.{s}=7/annotations/instances_{s}.json" for s in ("train", "eval")]
+        return [*own, *(f"source.images.{s}=7/{s}" for s in ("train", "eval"))]
 
     def words(self, command: str, *sets: str) -> list[str]:
         host = [f"cluster.host={self.server.address}", *sets]
@@ -142,7 +150,7 @@ def test_a_span_is_trained_once(team: Team):
     begun, done = team.turn()
     [training] = team.trainings
     assert done.stdout == f"digits: run {_id(training)} trains span 7\n"
-    assert _parameters(training) == {"span": "7", "turn": _id(begun)}
+    assert _parameters(training) == {"span": "7", "turn": _id(begun), **team.trained}
     assert "7/annotations/instances_train.json" in json.dumps(training)
     assert "{SPAN}" not in json.dumps(training)
 
@@ -164,10 +172,11 @@ def test_a_span_is_trained_once(team: Team):
     assert f"1 of its runs are on their way ({_id(team.trainings[1])}) and schedule.max_concurrent is 1" in done.stdout
 
 
-def test_a_run_that_a_person_begins_counts_unless_it_is_of_other_data_or_epochs(team: Team):
+def test_a_run_that_a_person_begins_counts_unless_it_is_of_other_data_or_epochs(team: Team, tmp_path: Path):
     team.invoke("set")
     team.bring(7)
-    for trial, begun in (["--epochs", "1"], True), ([], False):
+    shutil.copytree(team.data, tmp_path / "other")
+    for trial, begun in (["--epochs", "1"], True), (["--data-path", str(tmp_path / "other")], True), ([], False):
         done = CliRunner().invoke(main, ["submit", *team.words("set")[2:], "--name", f"trial {begun}", *trial])
         assert done.exit_code == 0, done.output
         assert _parameters(team.trainings[-1])["span"] == "7"
@@ -175,6 +184,46 @@ def test_a_run_that_a_person_begins_counts_unless_it_is_of_other_data_or_epochs(
         _, done = team.turn()
         assert ("trains span 7" in done.stdout) == begun
         team.cluster.end(team.trainings[-1], "FAILED" if begun else "SUCCEEDED")
+
+
+def test_a_span_of_another_data_set_is_another(kubeflow_team: Team, tmp_path: Path):
+    team = kubeflow_team
+    team.invoke("set")
+    team.bring(7)
+    team.turn()
+    team.cluster.end(team.trainings[0], "SUCCEEDED")
+    shutil.copytree(team.data, tmp_path / "other")
+    team.invoke("set", f"source.path={tmp_path / 'other'}")
+    assert "trains span 7" in team.turn()[1].stdout
+    assert _parameters(team.trainings[-1])["data_path"] == str(tmp_path / "other")
+
+
+def test_a_turn_that_is_tried_again_begins_no_second_run(team: Team):
+    team.invoke("set", *team.without_spans(), "schedule.max_concurrent=3")
+    _, words = team.tick()
+    for says in ("trains the data as they are now", "was begun by this turn already; nothing is begun"):
+        done = CliRunner().invoke(main, words[3:])
+        assert (done.exit_code, says in done.stdout, _id(team.trainings[0]) in done.stdout) == (0, True, True)
+    assert len(team.trainings) == 1
+
+
+def test_turns_of_ones_own_scheduler_are_limited_too(kubeflow_team: Team):
+    team = kubeflow_team
+    own = team.words("turn", *team.without_spans())
+    assert "trains the data" in CliRunner().invoke(main, own).stdout
+    assert "and schedule.max_concurrent is 1; nothing is begun" in CliRunner().invoke(main, own).stdout
+    team.cluster.end(team.trainings[-1], "FAILED")
+    assert "trains the data" in CliRunner().invoke(main, own).stdout
+    team.cluster.end(team.trainings[-1], "FAILED")
+    first, second = (_parameters(run)["turn"] for run in team.trainings)
+    assert first != second
+    done = CliRunner().invoke(main, own)
+    assert (done.exit_code, len(team.trainings)) == (1, 2)
+    assert "the last 2 runs that turns began failed (r1, r0), so none is begun; see `status`" in done.stderr
+    submit = CliRunner().invoke(main, ["submit", *own[2:]])
+    assert submit.exit_code == 0, submit.output
+    team.cluster.end(team.trainings[-1], "SUCCEEDED")
+    assert "trains the data" in CliRunner().invoke(main, own).stdout
 
 
 def test_runs_that_fail_in_a_row_pause_the_schedule_until_it_is_resumed(team: Team):
@@ -216,6 +265,8 @@ def test_failures_count_back_to_a_success_or_to_when_the_schedule_was_resumed():
     assert [run.id for run in failures_in_a_row(runs, "")] == ["4", "2"]
     assert [run.id for run in failures_in_a_row(runs, "2026-01-01T04:30:00+01:00")] == ["4"]
     assert failures_in_a_row([], "") == []
+    nobody_says_when = ClusterRun("9", "", "FAILED", "")
+    assert failures_in_a_row([nobody_says_when], "2026-01-01T04:30:00+01:00") == [nobody_says_when]
 
 
 @pytest.mark.parametrize(
@@ -243,9 +294,7 @@ def test_a_compiled_file_is_of_the_newest_span(kubeflow_team: Team, tmp_path: Pa
 
 
 def test_without_spans_every_turn_trains_the_data_that_are_there(team: Team):
-    team.bring(7)
-    own = [f"source.splits.{s}=7/annotations/instances_{s}.json" for s in ("train", "eval")]
-    team.invoke("set", *own, *(f"source.images.{s}=7/{s}" for s in ("train", "eval")))
+    team.invoke("set", *team.without_spans())
     _, done = team.turn()
     assert "trains the data as they are now" in done.stdout
     assert "span" not in _parameters(team.trainings[0])
@@ -269,7 +318,7 @@ def test_the_container_of_a_turn_does_its_work_in_a_process_of_its_own(kubeflow_
     assert (done.returncode, python) == (0, "python"), done.stderr
     [training] = team.trainings
     assert done.stdout == f"digits: run {_id(training)} trains span 7\n"
-    assert _parameters(training) == {"span": "7", "turn": _id(run)}
+    assert _parameters(training) == {"span": "7", "turn": _id(run), **team.trained}
 
 
 def test_on_vertex_standard_output_is_for_programs_alone(vertex_team: Team):
@@ -282,4 +331,4 @@ def test_on_vertex_standard_output_is_for_programs_alone(vertex_team: Team):
     assert json.loads(made) == json.loads(listed)
     [training] = team.trainings
     assert submitted == _id(training)
-    assert _parameters(training) == {"span": "7"}
+    assert _parameters(training) == {"span": "7", **team.trained}
