@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
@@ -52,15 +54,19 @@ def tell(place: str, outcome: dict[str, Any]) -> None:
 
 
 def post(webhook: str, outcome: dict[str, Any]) -> None:
-    """Sends the outcome as JSON."""
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(webhook, json.dumps(outcome).encode(), headers, method="POST")
+    """Sends the outcome as JSON; EfficientDetError, without the webhook's path, where it does not take it."""
+    # A webhook's path is often its password, and these errors may quote it.
     try:
-        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
-    except OSError as error:
-        # A webhook's path is often its password.
         host = urlsplit(webhook).hostname
-        raise EfficientDetError(f"the webhook at {host} did not take the outcome ({error}); check report_to") from error
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(webhook, json.dumps(outcome).encode(), headers, method="POST")
+        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
+    except (http.client.HTTPException, ValueError) as error:
+        kind = type(error).__name__
+        raise EfficientDetError(f"the webhook did not take the outcome ({kind}); check report_to") from None
+    except OSError as error:
+        said = f"HTTP status {error.code}" if isinstance(error, HTTPError) else error
+        raise EfficientDetError(f"the webhook at {host} did not take the outcome ({said}); check report_to") from None
 
 
 class OutcomeReporterSpec(ComponentSpec):

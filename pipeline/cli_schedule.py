@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
-from pipeline.cli_options import EXIT_USAGE, config_file, config_option, engine_option, fail, load, set_option
+from pipeline.cli_options import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    config_file,
+    config_option,
+    engine_option,
+    fail,
+    load,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from pipeline.compiled_spec import Engine
@@ -90,8 +100,9 @@ def turn(engine: Engine, path: str | None, overrides: tuple[str, ...], settings:
     try:
         click.echo(take_turn(config, engine, run_id))
     except EfficientDetError as error:
+        click.echo(f"error: {error}", err=True)
         _report(config, run_id, str(error))
-        fail(error)
+        sys.exit(EXIT_FAILED)
 
 
 def _parsed(settings: str) -> PipelineConfig:

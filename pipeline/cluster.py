@@ -146,6 +146,9 @@ class ClusterConfig(Settings):
 
     @model_validator(mode="after")
     def _sensible(self) -> ClusterConfig:
+        # Not the field's rule: its error would show the address, whose path is often a password.
+        if self.report_to and self.report_to.startswith("http") and re.search(r"\s", self.report_to):
+            raise ValueError("cluster.report_to has white space, which no address has; leave it out")
         for node, asked in self.resources.items():
             if (asked.workers > 1 or asked.machine_type) and node != "Trainer":
                 raise ValueError(

@@ -73,8 +73,8 @@ def _pause_after_failures(
     if schedule is None or schedule.state == "ENDED":
         if failed := _too_many(config, begun):
             raise EfficientDetError(
-                f"{_told(config, failed, 'runs that turns began')}, so none is begun; see `status`, and go on when a run "
-                "of `submit` succeeds"
+                f"{_told(config, failed, 'runs that turns began')}, so none is begun; see `status`, and go on when a "
+                "run of `submit` succeeds"
             )
         return
     turns = client.runs(turn_name(config.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -37,6 +38,9 @@ class Webhook(ThreadingHTTPServer):
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                if not self.server.status:  # type: ignore[attr-defined]
+                    self.wfile.write(b"this is not HTTP\r\n\r\n")
+                    return
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 told.append((self.path, json.loads(body)))
                 self.send_response(self.server.status)  # type: ignore[attr-defined]
@@ -75,9 +79,18 @@ def test_a_webhook_is_told(webhook: Webhook):
 
 def test_a_webhook_that_refuses_fails_without_its_path(webhook: Webhook):
     webhook.status = 500
-    with pytest.raises(EfficientDetError, match=r"webhook at 127\.0\.0\.1 did not take") as caught:
+    with pytest.raises(EfficientDetError, match=r"webhook at 127\.0\.0\.1 did not take .*HTTP status 500") as caught:
         report(webhook.address)
     assert "secret-path" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["", " with space", "\n"])
+def test_an_answer_or_address_that_is_not_http_fails_without_its_path(webhook: Webhook, end: str):
+    webhook.status = 0
+    with pytest.raises(EfficientDetError, match=r"the webhook did not take the outcome \(\w+\); check") as caught:
+        report(webhook.address + end)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "secret-path" not in shown
 
 
 def test_a_run_that_went_well_has_no_error():

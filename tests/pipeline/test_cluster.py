@@ -34,6 +34,13 @@ def test_what_makes_no_sense_is_refused(values: dict[str, Any], says: str):
     assert says in str(caught.value)
 
 
+def test_an_address_with_white_space_is_refused_unseen():
+    for address in ("https://hooks.example.org/secret path", "https://hooks.example.org/secret\n"):
+        with pytest.raises(ConfigError, match=r"cluster.report_to has white space") as caught:
+            ClusterConfig.parse({"report_to": address})
+        assert "secret" not in str(caught.value)
+
+
 def test_a_node_has_its_own_retries_or_the_clusters():
     cluster = ClusterConfig.parse({"retries": 3, "resources": {"Trainer": {"retries": 0}, "Pusher": {"cpu": 1}}})
     assert [cluster.retries_of(node) for node in ("Trainer", "Pusher", "Evaluator")] == [0, 3, 3]

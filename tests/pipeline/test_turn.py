@@ -20,6 +20,7 @@ from efficientdet.config import Config
 from pipeline.cli import main
 from pipeline.cluster_run import ClusterRun
 from pipeline.turn import failures_in_a_row
+from tests.free_port import free_port
 from tests.pipeline.cluster_memory import Kubeflow, Vertex
 from tests.pipeline.cluster_server import ClusterServer, kubeflow_routes, vertex_server
 
@@ -254,6 +255,15 @@ def test_a_span_that_is_missing_fails_and_in_the_end_pauses(team: Team, tmp_path
     _, done = team.turn()
     assert "the last 2 turns of the schedule failed" in done.stderr
     assert (team.state, team.trainings) == ("PAUSED", [])
+
+
+def test_a_turns_own_error_is_told_before_that_of_the_webhook(kubeflow_team: Team):
+    team = kubeflow_team
+    closed = f"http://127.0.0.1:{free_port()}/secret-path"
+    team.invoke("set", f"cluster.report_to={closed}")
+    _, done = team.turn()
+    assert re.fullmatch(r"error: .*there is no span.*\nnote: the webhook at 127.0.0.1 did not take.*\n", done.stderr)
+    assert "secret-path" not in done.stderr
 
 
 def test_failures_count_back_to_a_success_or_to_when_the_schedule_was_resumed():
