@@ -17,6 +17,8 @@ from pipeline.schedule import ScheduleConfig, Scheduled, timestamp
 STATES = {"ENABLED": "ACTIVE", "DISABLED": "PAUSED"}
 # The number is a text in its API, whatever the client says.
 ONE_BY_ONE = {"max_concurrency": "1", "no_catchup": True}
+# What a recurring run says of itself that took the place of another, whose failures it keeps.
+SINCE = "failures count since "
 
 
 class KubeflowScheduler:
@@ -30,7 +32,7 @@ class KubeflowScheduler:
     def __init__(self, cluster: ClusterConfig) -> None:
         self._cluster, self._runs = cluster, KubeflowClient(cluster)
 
-    def put(self, spec: Path, name: str, schedule: ScheduleConfig, parameters: dict[str, Any]) -> Scheduled:
+    def put(self, spec: Path, name: str, schedule: ScheduleConfig) -> Scheduled:
         """As Scheduler.put; ConfigError for a time zone that is not the cluster's."""
         if schedule.time_zone != self._cluster.time_zone:
             raise ConfigError(
@@ -39,6 +41,7 @@ class KubeflowScheduler:
                 "CRON_SCHEDULE_TIMEZONE of ml-pipeline-scheduledworkflow changed and cluster.time_zone with it"
             )
         earlier, experiment = self._named(name), self._runs.open_experiment()
+        newest = earlier[0] if earlier else None
         with self._runs.spoken() as client:
             made = client.create_recurring_run(
                 experiment_id=experiment,
@@ -46,16 +49,16 @@ class KubeflowScheduler:
                 start_time=timestamp(schedule.start),
                 end_time=timestamp(schedule.end),
                 cron_expression=f"0 {schedule.cron}",  # seconds come first
-                params=parameters,
+                description=f"{SINCE}{newest.since}" if newest and newest.since else None,
+                params={},
                 pipeline_package_path=str(spec),
-                enabled=not any(old.state == "PAUSED" for old in earlier),
+                enabled=newest is None or newest.state == "ACTIVE",
                 pipeline_root=self._cluster.root,
                 service_account=self._cluster.service_account,
                 **ONE_BY_ONE,
             )
             scheduled = as_scheduled(made)
-            for old in earlier:
-                client.delete_recurring_run(old.id)
+        self._delete(earlier)
         return scheduled
 
     def find(self, name: str) -> Scheduled | None:
@@ -86,6 +89,7 @@ class KubeflowScheduler:
         """As Scheduler.resume; by another of its kind, for the old one makes up for the last turn that it missed."""
         earlier = self._there(name)
         if earlier[0].state == "ACTIVE":
+            self._delete(earlier[1:])
             return
         with self._runs.spoken() as client, TemporaryDirectory() as folder:
             old, path = client.get_recurring_run(earlier[0].id), Path(folder) / "turn.yaml"
@@ -104,16 +108,19 @@ class KubeflowScheduler:
                 **ONE_BY_ONE,
             )
             as_scheduled(made)
-            for each in earlier:
-                client.delete_recurring_run(each.id)
+        self._delete(earlier)
 
     def delete(self, name: str) -> None:
         """As Scheduler.delete."""
+        self._delete(self._there(name))
+
+    def _delete(self, those: list[Scheduled]) -> None:
         with self._runs.spoken() as client:
-            for each in self._there(name):
+            for each in those:
                 client.delete_recurring_run(each.id)
 
     def _named(self, name: str) -> list[Scheduled]:
+        """Those of a pipeline, the newest first."""
         return [each for each in self.all() if each.name == name]
 
     def _there(self, name: str) -> list[Scheduled]:
@@ -131,7 +138,7 @@ def as_scheduled(run: Any) -> Scheduled:
     """Of the client's V2beta1RecurringRun."""
     cron = (run.trigger and run.trigger.cron_schedule and run.trigger.cron_schedule.cron) or ""
     mode = {"ENABLE": "ACTIVE", "DISABLE": "PAUSED"}.get(run.mode or "", "ACTIVE")
-    made = timestamp(run.created_at) or ""
-    return Scheduled(
-        identity(run, "recurring_run_id"), run.display_name or "", STATES.get(run.status or "", mode), cron, since=made
-    )
+    told = run.description or ""
+    since = told.removeprefix(SINCE) if told.startswith(SINCE) else timestamp(run.created_at) or ""
+    state = STATES.get(run.status or "", mode)
+    return Scheduled(identity(run, "recurring_run_id"), run.display_name or "", state, cron, since=since)

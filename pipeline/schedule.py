@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
@@ -14,7 +14,7 @@ from efficientdet.settings import Settings
 
 # Each field's least and greatest number; Sunday is 0, as both engines want it.
 _FIELDS = {"minute": (0, 59), "hour": (0, 23), "day of the month": (1, 31), "month": (1, 12), "day of the week": (0, 6)}
-_PART = re.compile(r"(?P<range>\*|(?P<first>[0-9]+)(-(?P<last>[0-9]+))?)(/(?P<step>[0-9]+))?")
+_PART = re.compile(r"(?:(?P<only>[0-9]+)|(?:\*|(?P<first>[0-9]+)-(?P<last>[0-9]+))(?:/(?P<step>[0-9]+))?)")
 
 
 def _cron(text: str) -> str:
@@ -25,12 +25,12 @@ def _cron(text: str) -> str:
     for field, (name, (least, greatest)) in zip(fields, _FIELDS.items(), strict=True):
         for part in field.split(","):
             found = _PART.fullmatch(part)
-            numbers = [int(found[group]) for group in ("first", "last") if found[group]] if found else [-1]
+            numbers = [int(found[group]) for group in ("only", "first", "last") if found[group]] if found else [-1]
             steps = found is None or found["step"] is None or int(found["step"]) > 0
             if numbers != sorted(numbers) or not steps or any(not least <= n <= greatest for n in numbers):
                 raise ValueError(
                     f"{text!r}: the {name} {part!r} is none; give * or numbers from {least} to {greatest}, "
-                    "as in 3, 1-5, */2 or 0,30"
+                    f"as in 3, 1-5, */2 or {least}-{greatest}/2"
                 )
     return " ".join(fields)
 
@@ -86,9 +86,10 @@ class Scheduler(Protocol):
     A pipeline has one, which bears its name. Turns that are missed while it is paused are not made up for.
     """
 
-    def put(self, spec: Path, name: str, schedule: ScheduleConfig, parameters: dict[str, Any]) -> Scheduled:
-        """Makes the schedule of a compiled turn, or changes the one of this name; a paused one stays paused.
+    def put(self, spec: Path, name: str, schedule: ScheduleConfig) -> Scheduled:
+        """Makes the schedule of a compiled turn, or changes the one of this name, should there be one.
 
+        A paused one stays paused, and failures before stay counted: what makes them forgotten is `resume` alone.
         One turn is taken at a time, whatever `schedule.max_concurrent` says of the runs that they begin.
         """
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.run_parameters import DATA_PATH, EPOCHS
-from efficientdet.errors import EfficientDetError
+from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cluster import turn_name
 from pipeline.cluster_run import ClusterClient, ClusterRun, open_client, open_scheduler, submit
 from pipeline.compiled_spec import SUFFIXES, Engine
@@ -25,13 +25,16 @@ from pipeline.turn_spec import compile_turn
 def set_schedule(config: PipelineConfig, engine: Engine, scheduler: Scheduler) -> Scheduled:
     """Makes or changes the pipeline's schedule, each turn of which is `take_turn`.
 
-    What the engine does not have is refused now, with a ConfigError, and not by the first turn.
+    What the engine does not have, and an end that is past, is refused with a ConfigError now, not by the first turn.
     """
+    end = config.schedule.end
+    if end and end <= datetime.now(UTC):
+        raise ConfigError(f"schedule.end={end.isoformat()} is past, no turn would be taken; give a later one, or none")
     compile_spec(config, engine, data="")
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{turn_name(config.name)}{SUFFIXES[engine][0]}"
         compile_turn(config, engine).write(path, engine)
-        return scheduler.put(path, config.name, config.schedule, {})
+        return scheduler.put(path, config.name, config.schedule)
 
 
 def take_turn(config: PipelineConfig, engine: Engine, turn: str = "") -> str:

@@ -18,12 +18,15 @@ STATES = {"ACTIVE": "ACTIVE", "PAUSED": "PAUSED", "COMPLETED": "ENDED"}
 
 
 class VertexScheduler:
-    """A Scheduler; each schedule bears its pipeline's name, by which it is found again."""
+    """A Scheduler; each schedule bears its pipeline's name, by which it is found again.
+
+    Should several go on, the newest is the schedule: `pause` pauses all, `put` and `resume` delete the others.
+    """
 
     def __init__(self, cluster: ClusterConfig) -> None:
         self._cluster, self._runs = cluster, VertexClient(cluster)
 
-    def put(self, spec: Path, name: str, schedule: ScheduleConfig, parameters: dict[str, Any]) -> Scheduled:
+    def put(self, spec: Path, name: str, schedule: ScheduleConfig) -> Scheduled:
         """As Scheduler.put."""
         timing = {
             "cron": f"TZ={schedule.time_zone} {schedule.cron}",
@@ -32,9 +35,11 @@ class VertexScheduler:
             "max_concurrent_run_count": 1,
         }
         with self._runs.spoken():
-            job = self._runs.job(spec, spec.stem, parameters, cache=None)
-            if there := [each for each in self._named(name) if _state(each) != "ENDED"]:
-                return self._change(there[0], job, {LABEL: spec.stem}, timing)
+            job = self._runs.job(spec, spec.stem, {}, cache=None)
+            if there := self._going(name):
+                changed = self._change(there[0], job, {LABEL: spec.stem}, timing)
+                _delete(there[1:])
+                return changed
             made = aiplatform.PipelineJobSchedule(pipeline_job=job, display_name=name)
             made.create(**timing, service_account=self._cluster.service_account)
             return as_scheduled(made.gca_resource)
@@ -53,18 +58,22 @@ class VertexScheduler:
     def pause(self, name: str) -> None:
         """As Scheduler.pause."""
         with self._runs.spoken():
-            self._there(name)[0].pause()
+            for each in self._going(name) or self._there(name)[:1]:
+                if _state(each) != "PAUSED":
+                    each.pause()
 
     def resume(self, name: str) -> None:
         """As Scheduler.resume."""
         with self._runs.spoken():
-            self._there(name)[0].resume(catch_up=False)
+            newest, *others = self._going(name) or self._there(name)[:1]
+            if _state(newest) != "ACTIVE":
+                newest.resume(catch_up=False)
+            _delete(others)
 
     def delete(self, name: str) -> None:
         """As Scheduler.delete."""
         with self._runs.spoken():
-            for each in self._there(name):
-                each.delete()
+            _delete(self._there(name))
 
     def _change(
         self,
@@ -97,12 +106,24 @@ class VertexScheduler:
         """Those that go on before those that have ended, which stay there; of both the newest first."""
         asked = {"filter": f'display_name="{name}"', "order_by": "create_time desc"}
         found = aiplatform.PipelineJobSchedule.list(**asked, **self._runs.place)
-        return sorted((each for each in found if each.display_name == name), key=lambda each: _state(each) == "ENDED")
+        newest = sorted(
+            (each for each in found if each.display_name == name), key=lambda each: each.create_time, reverse=True
+        )
+        return sorted(newest, key=lambda each: _state(each) == "ENDED")
+
+    def _going(self, name: str) -> list[Any]:
+        """Those that have not ended, the newest first."""
+        return [each for each in self._named(name) if _state(each) != "ENDED"]
 
     def _there(self, name: str) -> list[Any]:
         if found := self._named(name):
             return found
         raise EfficientDetError(f"{name}: has no schedule in {self._runs.place['project']}; set one first")
+
+
+def _delete(schedules: list[aiplatform.PipelineJobSchedule]) -> None:
+    for each in schedules:
+        each.delete()
 
 
 def _state(schedule: aiplatform.PipelineJobSchedule) -> str:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from tests.pipeline.cluster_memory import Kubeflow, Vertex
-from tests.pipeline.cluster_server import ClusterServer, kubeflow_routes, vertex_server
+from tests.pipeline.cluster_server import ClusterServer, NotThereError, Request, kubeflow_routes, vertex_server
 
 CRON = "30 3 * * 1-5"
 BLOCK = (f"schedule.cron={CRON}", "schedule.end=2030-01-01T00:00:00+01:00", "schedule.max_concurrent=2")
@@ -87,11 +87,13 @@ def test_a_paused_schedule_is_changed_in_place_and_stays_paused(
     assert invoke("set", *BLOCK).exit_code == 0
     paused = invoke("pause")
     assert paused.exit_code == 0, paused.output
-    assert [each["state"] for each in listed(invoke)] == ["PAUSED"]
+    [first] = listed(invoke)
+    assert first["state"] == "PAUSED"
     done = invoke("set", "schedule.cron=0 4 * * *")
     assert done.exit_code == 0, done.output
     [shown] = listed(invoke)
     assert (shown["name"], shown["state"]) == ("digits", "PAUSED")
+    assert shown["since"] == first["since"]  # failures stay counted
     assert shown["cron"].endswith("0 4 * * *")
     assert invoke("resume").exit_code == 0
     [resumed] = listed(invoke)
@@ -100,6 +102,7 @@ def test_a_paused_schedule_is_changed_in_place_and_stays_paused(
     if engine == "kubeflow":
         *_, before, after = (asked.body for asked in server.asked("recurring_run_service_create_recurring_run"))
         assert before is not None
+        assert before.pop("description") == f"failures count since {first['since']}"
         assert after == before | {"mode": "ENABLE"}
     assert invoke("delete").exit_code == 0
     assert cluster.schedules == {}
@@ -123,6 +126,45 @@ def test_a_schedule_that_has_ended_gets_a_successor(
     assert cluster.schedules == {}
 
 
+@pytest.mark.parametrize("cluster", [Kubeflow()], ids=["kubeflow"])
+@pytest.mark.parametrize("command", ["set", "resume"])
+def test_a_resume_that_dies_half_way_leaves_an_active_schedule(
+    served: tuple[str, ClusterServer, Invoke], cluster: Kubeflow | Vertex, command: str
+):
+    _, server, invoke = served
+    assert [invoke(each, *BLOCK).exit_code for each in ("set", "pause")] == [0, 0]
+    delete = "recurring_run_service_delete_recurring_run"
+
+    def die(asked: Request) -> Json:
+        raise NotThereError("nobody is at home")
+
+    server.answers[delete] = die
+    died = invoke("resume")
+    assert (died.exit_code, "Kubeflow refuses with 404" in died.stderr) == (1, True)
+    assert [each["state"] for each in listed(invoke)] == ["ACTIVE", "PAUSED"]
+    server.answers[delete] = cluster.answers[delete]
+    assert invoke(command, *BLOCK).exit_code == 0
+    assert [each["state"] for each in listed(invoke)] == ["ACTIVE"]
+    assert invoke("delete").exit_code == 0
+
+
+@pytest.mark.parametrize("cluster", [Vertex()], ids=["vertex"])
+@pytest.mark.parametrize("command", ["set", "resume"])
+def test_all_that_go_on_are_paused_and_one_is_left(
+    served: tuple[str, ClusterServer, Invoke], cluster: Kubeflow | Vertex, command: str
+):
+    _, _, invoke = served
+    assert invoke("set", *BLOCK).exit_code == 0
+    [(name, one)] = cluster.schedules.items()
+    newer = f"{name}99"
+    cluster.schedules[newer] = {**one, "name": newer, "createTime": cluster.now()}
+    assert invoke("pause").exit_code == 0
+    assert [each["state"] for each in cluster.schedules.values()] == ["PAUSED", "PAUSED"]
+    assert invoke(command, *BLOCK).exit_code == 0
+    assert list(cluster.schedules) == [newer]
+    assert invoke("delete").exit_code == 0
+
+
 def test_what_cannot_be_is_told(served: tuple[str, ClusterServer, Invoke], cluster: Kubeflow | Vertex):
     engine, _, invoke = served
     none = invoke("set")
@@ -130,6 +172,11 @@ def test_what_cannot_be_is_told(served: tuple[str, ClusterServer, Invoke], clust
     for command in ("pause", "resume", "delete"):
         done = invoke(command)
         assert (done.exit_code, "digits: has no schedule in" in done.stderr) == (1, True)
+    past = invoke("set", *BLOCK, "schedule.end=2026-01-01T00:00:00Z")
+    assert (past.exit_code, past.stderr) == (
+        2,
+        "error: schedule.end=2026-01-01T00:00:00+00:00 is past, no turn would be taken; give a later one, or none\n",
+    )
     elsewhere = invoke("set", *BLOCK, "schedule.time_zone=Europe/Berlin")
     if engine == "kubeflow":
         assert elsewhere.exit_code == 2

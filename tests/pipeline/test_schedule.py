@@ -28,6 +28,7 @@ def test_cron_expressions_of_five_fields(cron: str):
         ("0 3 * * 7", r"the day of the week '7' is none"),
         ("0 3 * * MON", r"the day of the week 'MON' is none"),
         ("0 5-3 * * *", r"the hour '5-3' is none"),
+        ("5/15 3 * * *", r"the minute '5/15' is none; .* as in 3, 1-5, \*/2 or 0-59/2"),
         ("*/0 3 * * *", r"the minute '\*/0' is none"),
     ],
 )
