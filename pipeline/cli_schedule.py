@@ -109,9 +109,13 @@ def _parsed(settings: str) -> PipelineConfig:
     from pipeline.config import PipelineConfig
 
     try:
-        return PipelineConfig.parse(json.loads(settings), source="--settings")
+        values = json.loads(settings)
     except ValueError as error:
         fail(ConfigError(f"--settings: is no JSON ({error})"), EXIT_USAGE)
+    if not isinstance(values, dict):
+        fail(ConfigError(f"--settings: holds {type(values).__name__}, but must hold an object of settings"), EXIT_USAGE)
+    try:
+        return PipelineConfig.parse(values, source="--settings")
     except ConfigError as error:
         fail(error, EXIT_USAGE)
 

@@ -93,10 +93,11 @@ def submit(
     """
     # TFX takes its time, and only here it is needed.
     from components.run_parameters import DATA_PATH, EPOCHS
-    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.kubeflow_runner import check_workers, compile_pipeline
     from pipeline.parameters import SPAN, Parameters
     from pipeline.span import newest_span
 
+    check_workers(config, parameters.get(DATA_PATH, ""))
     compiled = Parameters.of(config).values
     parameters = {name: compiled[name] for name in (DATA_PATH, EPOCHS)} | parameters
     source, span = newest_span(config.source, parameters[DATA_PATH])

@@ -85,9 +85,10 @@ def check_checkpoints(cluster: ClusterConfig, engine: Engine) -> None:
         )
 
 
-def check_workers(config: PipelineConfig) -> None:
-    """Raises ConfigError for files of Beam's steps that their workers do not have."""
-    places = {"cluster.root": config.cluster.root, "source.path": config.source.path}
+def check_workers(config: PipelineConfig, data_path: str = "") -> None:
+    """Raises ConfigError for files of Beam's steps that their workers do not have; `data_path` is what a run gives."""
+    data = {"--data-path": data_path} if data_path else {"source.path": config.source.path}
+    places = {"cluster.root": config.cluster.root, **data}
     for setting, place_ in places.items():
         if config.beam.runner == "DataflowRunner" and "://" in place_ and not config.beam.workers_see_buckets:
             raise ConfigError(

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from components.secret_manager import read_secrets
+from efficientdet.errors import EfficientDetError
 
 # Where Vertex AI (gs) and the launcher of Kubeflow Pipelines (all) show buckets.
 MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
@@ -27,7 +28,10 @@ Names = Mapping[str, str]
 def main(words: Sequence[str]) -> None:
     """Runs one node as TFX's own `kubeflow_v2_run_executor` would, with `--secret=VARIABLE=NAME` in front."""
     secrets = dict(word.removeprefix(SECRET).split("=", 1) for word in words if word.startswith(SECRET))
-    os.environ.update(read_secrets(secrets))
+    try:
+        os.environ.update(read_secrets(secrets))
+    except EfficientDetError as error:
+        sys.exit(f"error: {error}")
     own = [word for word in words if not word.startswith(SECRET)]
     place = own.index(INVOCATION) + 1
     executor_input = own[place]

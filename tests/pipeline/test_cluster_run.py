@@ -142,6 +142,13 @@ def test_nothing_is_sent_for_floors_that_are_none(config_file: Path):
         assert says in done.stderr
 
 
+def test_data_that_the_workers_of_dataflow_do_not_have_are_refused(config_file: Path):
+    args = "[--project=team, --region=europe-west4, --temp_location=gs://bucket/temp]"
+    beam = ("--set", "beam.runner=DataflowRunner", "--set", f"beam.args={args}", "--set", "cluster.root=/mnt/root")
+    done = invoke(config_file, "kubeflow", "submit", *beam, "--data-path", "gs://images/7")
+    assert (done.exit_code, "error: --data-path=gs://images/7: nodes see a bucket" in done.stderr) == (1, True)
+
+
 def test_a_node_shows_kubeflow_the_token_that_it_has(
     config_file: Path, kubeflow: ClusterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -57,6 +57,12 @@ def test_addresses_within_settings_are_turned_too():
     )
 
 
+def test_a_node_whose_secrets_nobody_may_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(SystemExit, match=r"^error: the secrets of PASSWORD cannot be read: there are no credentials"):
+        node.main(["--secret=PASSWORD=projects/team/secrets/password/versions/latest"])
+
+
 def test_a_node_without_secrets_changes_no_variable(tmp_path: Path):
     before = dict(os.environ)
     run(str(tmp_path))

@@ -284,6 +284,7 @@ def test_failures_count_back_to_a_success_or_to_when_the_schedule_was_resumed():
     [
         ([], "give the pipeline's --config, or its --settings, and not both"),
         (["--settings", "{"], "--settings: is no JSON"),
+        (["--settings", "3"], "error: --settings: holds int, but must hold an object of settings\n"),
         (["--settings", '{"root": "r"}'], "--settings: name: is missing"),
     ],
 )

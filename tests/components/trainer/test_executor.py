@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import aiplatform_v1
 from tfx.extensions.google_cloud_ai_platform.training_clients import VertexJobClient
 from tfx.types import Channel, standard_artifacts
@@ -18,7 +17,7 @@ from components.trainer.custom_job import SECRETS, Machine, MachineExecutor, job
 from components.trainer.custom_job import Executor as Starter
 from components.trainer.executor import Executor, as_run
 from efficientdet.config import Config
-from efficientdet.errors import ConfigError
+from efficientdet.errors import ConfigError, EfficientDetError
 
 CONFIG = Config().override({"training": {"epochs": 16}})
 COMPILED = json.dumps({"data_path": "/data/a", "epochs": 16.0})
@@ -87,10 +86,10 @@ def test_the_job_is_one_that_vertex_knows():
 
 
 def test_a_machine_of_the_job_fetches_the_secrets_before_it_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Where nobody is logged in, Google's client says so; without secrets nobody is asked."""
+    """Where nobody is logged in, a sentence says so; without secrets nobody is asked."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     monkeypatch.setenv(SECRETS, json.dumps({"PASSWORD": "projects/team/secrets/password/versions/latest"}))
-    with pytest.raises(DefaultCredentialsError, match=r"none\.json"):
+    with pytest.raises(EfficientDetError, match=r"the secrets of PASSWORD cannot be read: .*none\.json"):
         MachineExecutor().Do({}, {}, properties())
     monkeypatch.delenv(SECRETS)
     with pytest.raises(KeyError, match="model"):
