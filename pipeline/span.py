@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import NamedTuple
@@ -14,13 +13,10 @@ from tfx.components.example_gen import utils
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 
+from components.example_gen.span_pattern import BRACES, DATE_DIGITS, Texts, fill, has_braces, is_well_written, texts_of
 from efficientdet.errors import DataError, reason
 from pipeline.config import SourceConfig
 
-# TFX's words. Of a number all its digits count, unless a width is given, as in {SPAN:3}.
-_BRACES = re.compile(r"\{(?:(?P<name>SPAN|VERSION)(?::(?P<width>[1-9][0-9]*))?|(?P<date>YYYY|MM|DD))\}")
-_HALF = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)")
-_DIGITS = {"YYYY": "4", "MM": "2", "DD": "2"}
 _EPOCH = date(1970, 1, 1)
 
 _log = logging.getLogger(__name__)
@@ -34,7 +30,7 @@ class Span(NamedTuple):
 
     number: int
     version: int | None
-    texts: Mapping[str, str]
+    texts: Texts
 
     def __str__(self) -> str:
         return f"{self.number}" if self.version is None else f"{self.number}.{self.version}"
@@ -43,10 +39,6 @@ class Span(NamedTuple):
     def age(self) -> tuple[int, int]:
         """The greatest is the newest."""
         return self.number, self.version or 0
-
-    def fill(self, pattern: str) -> str:
-        """A pattern with the texts in their braces' places; KeyError for a brace that has none."""
-        return _BRACES.sub(lambda brace: self.texts[brace["name"] or brace["date"]], pattern)
 
 
 def newest_span(source: SourceConfig, path: str | None = None) -> tuple[SourceConfig, str]:
@@ -77,7 +69,7 @@ def newest_span(source: SourceConfig, path: str | None = None) -> tuple[SourceCo
     }
     if newest is None:
         return source, ""
-    splits = {name: span.fill(source.splits[name]) for name, span in found.items()}
+    splits = {name: fill(source.splits[name], span.texts) for name, span in found.items()}
     return source.override({"splits": splits, **beside}), str(newest)
 
 
@@ -86,7 +78,7 @@ def _has_span(pattern: str) -> bool:
         of_number, of_date, _ = utils.verify_split_pattern_specs(example_gen_pb2.Input.Split(pattern=pattern))
     except ValueError as error:
         raise DataError(f"source.splits: {pattern!r} cannot be read ({error})") from error
-    if _HALF.search(_BRACES.sub("", pattern)):
+    if not is_well_written(pattern):
         raise DataError(f"source.splits: {pattern!r} cannot be read; write {{SPAN}}, or with its digits {{SPAN:3}}")
     return bool(of_number or of_date)
 
@@ -95,7 +87,7 @@ def _find(base: str, split: str, pattern: str) -> Span:
     """A split's newest span."""
     place = os.path.join(base, pattern)  # noqa: PTH118 - it may be in a bucket
     try:
-        paths = sorted(fileio.glob(_BRACES.sub("*", place)))
+        paths = sorted(fileio.glob(BRACES.sub("*", place)))
     except (tf.errors.OpError, OSError) as error:
         raise DataError(
             f"{base}: cannot be searched for the span of split {split} ({reason(error)}); give a folder or bucket "
@@ -114,35 +106,19 @@ def _find(base: str, split: str, pattern: str) -> Span:
 
 def _spans(paths: Iterator[str], pattern: str) -> Iterator[Span]:
     """Those of the paths that are named as the pattern says."""
-    named = re.compile(_expression(pattern))
     for path in paths:
-        match = named.fullmatch(path)
-        span = _span(match.groupdict()) if match else None
+        texts = texts_of(pattern, path)
+        span = _span(texts) if texts else None
         if span:
             yield span
         else:
             _log.warning("%s is left out: it has no number where %s has braces; rename or move it", path, pattern)
 
 
-def _expression(pattern: str) -> str:
-    """A regular expression of a pattern's paths, each brace a group of its name."""
-    parts, end = [], 0
-    for brace in _BRACES.finditer(pattern):
-        name = brace["name"] or brace["date"]
-        width = brace["width"] or _DIGITS.get(name)
-        parts += [_glob(pattern[end : brace.start()]), f"(?P<{name}>[0-9]{f'{{{width}}}' if width else '+'})"]
-        end = brace.end()
-    return "".join([*parts, _glob(pattern[end:])])
-
-
-def _glob(text: str) -> str:
-    return re.escape(text).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-
-
-def _span(texts: Mapping[str, str]) -> Span | None:
+def _span(texts: Texts) -> Span | None:
     """The span of what stands in the braces; None for a day that no month has."""
     try:
-        day = date(*(int(texts[name]) for name in _DIGITS)) if "YYYY" in texts else None
+        day = date(*(int(texts[name]) for name in DATE_DIGITS)) if "YYYY" in texts else None
     except ValueError:
         return None
     number = (day - _EPOCH).days if day else int(texts["SPAN"])
@@ -152,13 +128,13 @@ def _span(texts: Mapping[str, str]) -> Span | None:
 def _beside(base: str, source: SourceConfig, found: Mapping[str, Span], group: str, name: str) -> str:
     """What goes with a split, its folder of images or file of captions, found to be there."""
     pattern: str = getattr(source, group)[name]
-    if not _HALF.search(pattern):
+    if not has_braces(pattern):
         return pattern
     split = source.splits.get(name, "")
     try:
-        if name not in found or _HALF.search(_BRACES.sub("", pattern)):
+        if name not in found or not is_well_written(pattern):
             raise KeyError(name)
-        filled = found[name].fill(pattern)
+        filled = fill(pattern, found[name].texts)
     except KeyError as error:
         raise DataError(
             f"source.{group}.{name}: {pattern!r} has braces that are not those of source.splits.{name} ({split!r}); "

@@ -100,6 +100,7 @@ class CocoExampleGen(DetectionExampleGen):
                 f"splits {sorted(splits)} and image folders {sorted(image_folders)} differ; give each split both"
             )
         settings = {
+            "patterns": dict(splits),
             "image_folders": dict(image_folders),
             "captions": dict(captions or {}),
             "masks": masks,

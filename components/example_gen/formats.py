@@ -21,12 +21,13 @@ class CocoExecutor(DetectionExecutor):
 
     def source(self, split: str, pattern: str, exec_properties: Mapping[str, Any]) -> Source:
         files, settings = find(exec_properties, pattern), settings_of(exec_properties)
-        folder = resolve_span(settings["image_folders"][split], exec_properties)
+        given = settings["patterns"][split]
+        folder = resolve_span(settings["image_folders"][split], given, pattern)
         captions = settings["captions"].get(split)
         read = partial(
             read_coco,
             files,
-            captions=find(exec_properties, resolve_span(captions, exec_properties)) if captions else (),
+            captions=find(exec_properties, resolve_span(captions, given, pattern)) if captions else (),
             masks=settings["masks"],
             group_by=settings["group_by"],
         )

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfx.components.example_gen import utils
-from tfx.proto import example_gen_pb2
 from tfx.types.standard_component_specs import INPUT_BASE_KEY
 
+from components.example_gen.span_pattern import fill, texts_of
 from efficientdet.data.annotation import Entry
 from efficientdet.data.fingerprint import expand
 from efficientdet.errors import DataError
@@ -41,8 +40,18 @@ def find(exec_properties: Mapping[str, Any], pattern: str) -> list[Path]:
     return files
 
 
-def resolve_span(path: str, exec_properties: Mapping[str, Any]) -> str:
-    """A path with the span and version that the driver chose for the annotation files."""
-    specs = utils.verify_split_pattern_specs(example_gen_pb2.Input.Split(pattern=path))
-    span, version = exec_properties.get(utils.SPAN_PROPERTY_NAME, 0), exec_properties.get(utils.VERSION_PROPERTY_NAME)
-    return utils.get_pattern_for_span_version(path, *specs, span, version)
+def resolve_span(path: str, split: str, found: str) -> str:
+    """A path with the span and version that the driver found for a split, with its very digits.
+
+    Args:
+      path: that goes with the split, its folder of images or file of captions.
+      split: the split's pattern, as it was given.
+      found: the same with the span in its place.
+
+    Raises:
+      DataError: the path has other braces than the split.
+    """
+    try:
+        return fill(path, texts_of(split, found) or {})
+    except KeyError as error:
+        raise DataError(f"{path!r} has braces that are not those of its split, {split!r}; write the same") from error
