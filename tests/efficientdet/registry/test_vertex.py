@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.client import IncompleteRead
 from pathlib import Path
 
@@ -142,6 +142,30 @@ def test_old_versions_and_dead_publishings_go(
     assert b"two" * 100 not in contents
     assert b"half" * 100 not in contents
     assert len(promotions(two, "digits")) == 1
+
+
+def test_files_of_a_version_that_somebody_edited_stay(two: Registry, server: VertexServer) -> None:
+    promote(two, "digits", "2", "ann", "first")
+    [path] = server.models
+    first, second = server.models[path]
+    first.artifact_uri += "/"
+    second.labels = {"team": "x"}
+    before = datetime.now(UTC) + timedelta(minutes=1)
+    for name in (None, "digits"):
+        assert two.unfinished(before, name) == [], "one address ends with /, the other's label was replaced"
+    first.labels = {"team": "x"}
+    assert two.unfinished(before) == [], "Vertex has versions, none of them ours"
+    del server.models[path]
+    assert two.unfinished(before) == [], "there are notes of a model that Vertex does not show"
+    server.objects = {name: held for name, held in server.objects.items() if "/notes/" not in name}
+    assert len(two.unfinished(before)) == 2
+
+
+def test_placeholders_of_empty_folders_are_no_files(two: Registry, server: VertexServer) -> None:
+    root = "efficientdet-registry/my-project/europe-west4/"
+    server.objects |= {root + name: (b"", datetime.now(UTC)) for name in ("", "digits/", "digits/notes/", "faces/")}
+    assert two.unfinished(datetime.now(UTC) + timedelta(minutes=1)) == []
+    assert two.notes("digits") == {}
 
 
 def test_what_vertex_does_not_delete_is_named_and_the_rest_goes(two: Registry, write_bundle: WriteBundle) -> None:
