@@ -144,16 +144,18 @@ def test_who_sets_the_alias_again_at_once_means_it(three: Registry, monkeypatch:
     promote(three, "digits", "1", "ann", "first")
     promote(three, "digits", "2", "ann", "second")
     three.set_alias("digits", "champion", "1")
-    moves = promotion._point_aliases
+    moves, moved = promotion._point_aliases, list[object]()
 
     def insist(*where: Any) -> None:
         moves(*where)
+        moved.append(where)
         three.set_alias("digits", "champion", "1")
 
     with monkeypatch.context() as patch:
         patch.setattr(promotion, "_point_aliases", insist)
         promote(three, "digits", "1", "bob", "mine")
     assert [entry.act for entry in promotions(three, "digits")] == ["promote", "promote", "found"]
+    assert len(moved) == 2, "back to 2 once, and to what was found"
 
 
 def test_a_clock_that_is_ahead_makes_nobody_a_slow_process(three: Registry) -> None:

@@ -74,7 +74,7 @@ def test_it_serves_as_the_folder_does(two: Registry, tmp_path: Path, write_bundl
     assert two.versions("nobody") == []
 
 
-def test_promotions_and_rollbacks(two: Registry, server: VertexServer) -> None:
+def test_promotions_and_rollbacks(two: Registry, server: VertexServer, capfd: pytest.CaptureFixture[str]) -> None:
     for version in ("1", "2"):
         promote(two, "digits", version, "ann", f"why {version}")
     assert {v.version: v.aliases for v in two.versions()} == {"2": ("champion",), "1": ("previous",)}
@@ -82,6 +82,7 @@ def test_promotions_and_rollbacks(two: Registry, server: VertexServer) -> None:
     rollback(two, "digits", "bob", "back")
     assert two.get("digits").version == "1"
     assert [entry.reason for entry in promotions(two, "digits")] == ["why 1", "why 2", "back"]
+    assert capfd.readouterr().out == "", "Google's clients say nothing where programs read"
 
 
 def test_a_stored_file_that_changed_or_went_is_refused(two: Registry, server: VertexServer, tmp_path: Path) -> None:
