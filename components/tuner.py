@@ -11,6 +11,7 @@ from tfx.components.tuner.component import TunerFnResult
 from tfx.proto import trainer_pb2
 from tfx.types import BaseChannel
 
+from components.run_parameters import examples_digest
 from efficientdet.config import Config
 from efficientdet.label_map import LabelMap
 from efficientdet.search_space import Tuning
@@ -27,8 +28,8 @@ def detector_tuner(
       schema: Schema of the examples.
       config: the detector whose hyperparameters are searched; part of the cache key.
       tuning: what to search, and for how many trials; likewise.
-      trials: folder of the trials, keyed by the caller as the Trainer's checkpoints are: a search that was
-        interrupted, or has other bounds now, finds there what has been trained.
+      trials: folder of the trials, keyed by the caller as the Trainer's checkpoints are, and below by the examples'
+        content: a search that was interrupted, or has other bounds now, finds there what has been trained.
       fingerprint: hash of data, config, code and the weights to start from; as the Trainer's.
     """
     return Tuner(
@@ -49,13 +50,14 @@ def detector_tuner(
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """What TFX calls: the search, which it runs, and whose best hyperparameters it writes."""
     settings: dict[str, Any] = fn_args.custom_config
+    examples = Path(fn_args.train_files[0]).parent.parent
     search = Search(
         Config.parse(settings["config"], source="Tuner"),
         Tuning.parse(settings["tuning"], source="Tuner"),
-        LabelMap.load(Path(fn_args.train_files[0]).parent.parent),
+        LabelMap.load(examples),
         fn_args.train_files,
         fn_args.eval_files,
-        trials=settings["trials"],
+        trials=f"{settings['trials']}/{examples_digest(str(examples))}",
         directory=fn_args.working_dir,
     )
     return TunerFnResult(tuner=search, fit_kwargs={})

@@ -44,10 +44,11 @@ def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None
     check_strategy(config)
     check_checkpoints(cluster, engine)
     job = custom_job(config) if engine == "vertex" else None
+    data = data_fingerprint(config.source) if data is None else data
     pipeline = create_pipeline(
         config,
         cluster.root,
-        data_fingerprint(config.source) if data is None else data,
+        data,
         baseline=f"@{rival_of(config.registry.alias)}",
         parameters=parameters,
         job=job,
@@ -67,7 +68,8 @@ def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None
     spec = CompiledSpec(runner.run(pipeline, write_out=False))
     spec.complete(parameters.values)
     spec.declare([SPAN, TURN])
-    for name in LOOKING_UP:
+    # Data in a bucket may be others by now.
+    for name in LOOKING_UP if data else (pipeline.components[0].id, *LOOKING_UP):
         spec.run_always(name)
     place(spec, cluster, engine, elsewhere=[NODE] if job else [])
     return spec

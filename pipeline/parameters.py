@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tfx.orchestration.data_types import RuntimeParameter
 
-from components.run_parameters import COMPILED, DATA_PATH, EPOCHS, FLOORS
+from components.run_parameters import COMPILED, DATA, DATA_PATH, EPOCHS, FLOORS
 from pipeline.config import PipelineConfig
 
 SPAN, TURN = "span", "turn"
@@ -40,11 +40,10 @@ class Parameters(NamedTuple):
         value = self.values[name]
         return RuntimeParameter(name=name, ptype=type(value), default=value)
 
-    @property
-    def of_training(self) -> dict[str, Any]:
-        """What nodes are given whose result depends on the training; see `components.run_parameters`."""
+    def of_training(self, data: str) -> dict[str, Any]:
+        """What nodes are given whose result depends on the training of these data; see `components.run_parameters`."""
         names = (DATA_PATH, EPOCHS)
-        compiled = json.dumps({name: self.values[name] for name in names}, sort_keys=True)
+        compiled = json.dumps({name: self.values[name] for name in names} | {DATA: data}, sort_keys=True)
         return {name: self.at_run_time(name) for name in names} | {COMPILED: compiled}
 
     @property

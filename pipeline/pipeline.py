@@ -41,7 +41,7 @@ def _untuned_inputs(config: PipelineConfig, data: str) -> str:
     """The same with the hyperparameters as they are configured: what trials share, however many there are."""
     return settings_fingerprint(
         data=data,
-        source=config.source.to_dict() | {"path": ""},
+        source=config.source.to_dict() | ({"path": ""} if data else {}),
         detector=_trained(config.detector).to_dict(),
         weights=weights_fingerprint(config.detector.model),
         code=code_fingerprint(),
@@ -76,7 +76,7 @@ def create_pipeline(
       checkpoints: folder of the checkpoints and trials, where they do not lie below `root`.
     """
     code, inputs = code_fingerprint(), training_inputs(config, data)
-    run_parameters = parameters.of_training if parameters else {}
+    run_parameters = parameters.of_training(data) if parameters else {}
     examples_node = example_gen(config.source, data, run_parameters.get(DATA_PATH))
     examples = examples_node.outputs["examples"]
     statistics, schema_gen, validator = checking = check_examples(config, examples, baseline)

@@ -46,7 +46,8 @@ class Executor(base_executor.BaseExecutor):
         reasons = [*([] if judgement.blessed else judgement.reasons), *infra.reasons]
         exec_properties["tags"] = _with_origin(exec_properties["tags"], self._context)
         if judgement.blessed and infra.blessed:
-            pushed = push(uris, judgement, json.loads(exec_properties["registry"]), as_run(exec_properties))
+            tags = as_run(exec_properties, uris["examples"])
+            pushed = push(uris, judgement, json.loads(exec_properties["registry"]), tags)
         else:
             pushed = {"pushed": False, "reason": "; ".join(reasons) or "the InfraValidator had no file to run"}
         _record(pushed, artifact_utils.get_single_instance(output_dict["pushed_model"]))
@@ -58,9 +59,9 @@ def _with_origin(tags: str, context: Any) -> str:
     return json.dumps(json.loads(tags) | {key: value for key, value in origin.items() if value})
 
 
-def as_run(exec_properties: Mapping[str, Any]) -> dict[str, str]:
+def as_run(exec_properties: Mapping[str, Any], examples: Path) -> dict[str, str]:
     """The facts to keep with the version, of the data and the training of this very run."""
-    tags, changed = json.loads(exec_properties["tags"]), changed_parameters(exec_properties)
+    tags, changed = json.loads(exec_properties["tags"]), changed_parameters(exec_properties, str(examples))
     if changed:
         tags |= {name: str(value) for name, value in changed.items()}
         tags["inputs"] = changed_fingerprint(tags.get("inputs", ""), changed)

@@ -53,7 +53,7 @@ def test_the_best_of_a_search_is_what_the_trainer_trains(tmp_path: Path) -> None
 
     [results] = (tmp_path / "artifacts/Tuner/tuner_results").glob("*/tuner_results.json")
     [trial] = json.loads(results.read_text())
-    [outcome] = (tmp_path / "trials").glob("*/outcome.json")
+    [outcome] = (tmp_path / "trials").glob("*/*/outcome.json")
     written = json.loads(outcome.read_text())
     assert trial["score"] == written["metrics"]["AP"]
     assert written["values"].items() <= trial.items()

@@ -162,6 +162,18 @@ def test_retries_and_caching_are_those_configured(compiled: Compiled, config: Pi
     assert not any(task.get("cachingOptions") for task in uncached.tasks.values())
 
 
+def test_data_in_a_bucket_are_read_by_every_run(plain: PipelineConfig, tmp_path: Path):
+    """Nobody has read them here, so no engine's cache knows them, and each bucket is a training of its own."""
+    places = set()
+    for path in ("gs://digits/a", "gs://digits/b"):
+        compiled = Compiled(plain.override({"source": {"path": path}}), "vertex", tmp_path)
+        cached = {node for node, task in compiled.tasks.items() if task.get("cachingOptions")}
+        assert cached == compiled.tasks.keys() - {"CocoExampleGen", "ExampleValidator", "Evaluator"}
+        places.add(compiled.custom_config()["checkpoints"])
+        compiled.path.unlink()
+    assert len(places) == 2
+
+
 def test_the_outcome_is_reported_whatever_happens(compiled: Compiled):
     root = compiled.spec["root"]["dag"]["tasks"]
     assert set(root) == {"tfx-dag", "OutcomeReporter"}

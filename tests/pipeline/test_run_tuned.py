@@ -33,12 +33,13 @@ def job(coco_job, pipeline_job):
 
 @pytest.fixture(scope="module")
 def trials(job) -> Path:
-    return Path(job.config["root"]) / "artifacts" / "trials"
+    """Below it lie the trials of each training, by the content of the examples."""
+    return Path(job.config["root"]) / "artifacts" / "checkpoints"
 
 
 def outcomes(trials: Path) -> dict[str, int]:
     """The folders of the trials that are done, with the time when they were."""
-    return {path.parent.name: path.stat().st_mtime_ns for path in trials.glob("*/*/outcome.json")}
+    return {path.parent.name: path.stat().st_mtime_ns for path in trials.glob("*/trials/*/*/outcome.json")}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def first(job, trials):
     """The first run, killed hard in its second trial; what was done by then; and the run after it."""
     log = job.folder / "killed.log"
     process = job.start(log)
-    while process.poll() is None and not (outcomes(trials) and any(trials.glob("*/*/checkpoints/step-2.index"))):
+    while process.poll() is None and not (outcomes(trials) and any(trials.glob("*/trials/*/*/checkpoints/step-2.index"))):
         time.sleep(0.02)
     process.kill()
     code, done = process.wait(), outcomes(trials)

@@ -21,7 +21,8 @@ from efficientdet.config import Config
 from efficientdet.errors import ConfigError
 
 CONFIG = Config().override({"training": {"epochs": 16}})
-COMPILED = json.dumps({"data_path": "/data/a", "epochs": 16.0})
+COMPILED = json.dumps({"data_path": "/data/a", "epochs": 16.0, "data": "d00"})
+EXAMPLES = "/examples"  # of which only runs of other data read anything
 
 
 def properties(**given: Any) -> dict[str, Any]:
@@ -32,13 +33,13 @@ def properties(**given: Any) -> dict[str, Any]:
 
 
 def test_a_run_as_compiled_shares_the_checkpoints_of_the_local_one():
-    assert as_run(properties()) == properties()
+    assert as_run(properties(), EXAMPLES) == properties()
     local = {"custom_config": properties()["custom_config"]}
-    assert as_run(local) == local
+    assert as_run(local, EXAMPLES) == local
 
 
 def test_other_epochs_are_trained_and_have_checkpoints_of_their_own():
-    settings = json.loads(as_run(properties(epochs=3.0))["custom_config"])
+    settings = json.loads(as_run(properties(epochs=3.0), EXAMPLES)["custom_config"])
     assert Config.parse(settings["config"]) == CONFIG.override({"training": {"epochs": 3}})
     assert settings["checkpoints"] == f"/root/checkpoints/f00/{settings['fingerprint']}"
     assert settings["fingerprint"] != "f00"
@@ -46,15 +47,28 @@ def test_other_epochs_are_trained_and_have_checkpoints_of_their_own():
 
 def test_other_data_have_checkpoints_of_their_own():
     places = {
-        json.loads(as_run(properties(**given))["custom_config"])["checkpoints"]
+        json.loads(as_run(properties(**given), EXAMPLES)["custom_config"])["checkpoints"]
         for given in ({}, {"data_path": "/data/b"}, {"data_path": "/data/c"}, {"data_path": "/data/b", "epochs": 3.0})
     }
     assert len(places) == 4
 
 
+def test_other_data_of_the_same_path_have_checkpoints_of_their_own(tmp_path: Path):
+    """A bucket is not read when the pipeline is compiled; what it held then trains nothing else later."""
+    unread = properties(compiled=json.dumps({"data_path": "/data/a", "epochs": 16.0, "data": ""}))
+    places = []
+    for content in (b"one", b"two", b"one"):
+        shard = tmp_path / "Split-train/data-0-of-1.gz"
+        shard.parent.mkdir(exist_ok=True)
+        shard.write_bytes(content)
+        places.append(json.loads(as_run(unread, str(tmp_path))["custom_config"])["checkpoints"])
+    assert places[0] == places[2]
+    assert len(set(places)) == 2
+
+
 def test_epochs_out_of_range_are_refused():
     with pytest.raises(ConfigError, match=r"training\.epochs=-1"):
-        as_run(properties(epochs=-1.0))
+        as_run(properties(epochs=-1.0), EXAMPLES)
 
 
 class Client(VertexJobClient):
@@ -93,7 +107,7 @@ def test_a_machine_of_the_job_fetches_the_secrets_before_it_trains(monkeypatch: 
     with pytest.raises(DefaultCredentialsError, match=r"none\.json"):
         MachineExecutor().Do({}, {}, properties())
     monkeypatch.delenv(SECRETS)
-    with pytest.raises(KeyError, match="model"):
+    with pytest.raises(KeyError, match="examples"):
         MachineExecutor().Do({}, {}, properties())
 
 
