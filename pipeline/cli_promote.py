@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from efficientdet.cli_registry import registry_option
-from efficientdet.errors import EfficientDetError
+from efficientdet.errors import EfficientDetError, RegistryError
 from efficientdet.person import person
 from efficientdet.registry import CANDIDATE, CHAMPION, Registry, open_registry, parse_reference
 from efficientdet.registry.promotion import Promotion, promotions
@@ -38,7 +38,16 @@ def promote(reference: str, reason: str, registry: str) -> None:
 @registry_option
 def rollback(name: str, reason: str, registry: str) -> None:
     """Make NAME's previous champion the champion again; doing it twice changes nothing but the record."""
-    _record(registry, name, lambda opened, name, _: roll_back(opened, name, person(), reason))
+
+    def back(opened: Registry, model: str, selector: str) -> Promotion:
+        if "@" in name:
+            raise RegistryError(
+                f"{name}: a rollback goes to the champion before and takes no version; to choose one, "
+                f"`efficientdet-pipeline promote {model}@{selector} --reason TEXT`"
+            )
+        return roll_back(opened, model, person(), reason)
+
+    _record(registry, name, back)
 
 
 def _record(address: str, reference: str, act: Callable[[Registry, str, str], Promotion | None]) -> None:

@@ -86,13 +86,15 @@ class MlflowRegistry(VersionStore):
             download(self._location.client, stored.run_id, path, target)
 
     def unfinished(self, before: datetime, name: str | None = None) -> list[str]:
-        """As Registry.unfinished: they are runs."""
+        """As Registry.unfinished: they are runs. Those of models that the user may not read are left alone."""
         if not self._location.exists:
             return []
         with self._requests("looking for unfinished publishings"):
             client = self._location.client
             used = {version.run_id for version in _all(client.search_model_versions, None)}
-            return [run for run in runs_before(client, before, name) if run not in used]
+            unused = {run: of for run, of in runs_before(client, before, name).items() if run not in used}
+            hidden = {model for model in set(unused.values()) if self._is_hidden(model)}
+            return [run for run, of in unused.items() if of not in hidden]
 
     def discard(self, publishing: str) -> None:
         """As Registry.discard."""
@@ -115,6 +117,19 @@ class MlflowRegistry(VersionStore):
         self._location.create()
         self._create_version(parcel, store(self._location.client, parcel))
 
+    def _is_hidden(self, name: str) -> bool:
+        """Whether the server shows this user no versions of a model that there may be."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with tolerate("RESOURCE_DOES_NOT_EXIST"):
+                again(self._location.client.get_registered_model, name)
+        except MlflowException as error:
+            if error.error_code != "PERMISSION_DENIED":
+                raise
+            return True
+        return False
+
     def _take_back(self, twin: ModelVersion) -> None:
         with tolerate("RESOURCE_DOES_NOT_EXIST"):
             again(self._location.client.delete_model_version, twin.name, twin.version)
@@ -126,7 +141,9 @@ class MlflowRegistry(VersionStore):
         client = self._location.client
         run_id = client.get_model_version(name, version).run_id
         again(client.delete_model_version, name, version)
-        delete_files(client, run_id)
+        # a version that somebody copied to another name in MLflow's page has the same files
+        if not any(_all(client.search_model_versions, f"run_id='{run_id}'")):
+            delete_files(client, run_id)
 
     def _create_version(self, parcel: Parcel, run_id: str) -> None:
         client, entry = self._location.client, parcel.entry

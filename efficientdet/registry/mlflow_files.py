@@ -97,18 +97,18 @@ def delete_files(client: MlflowClient, run_id: str) -> None:
     again(client.delete_run, run_id)
 
 
-def runs_before(client: MlflowClient, moment: datetime, name: str | None = None) -> list[str]:
-    """Ids of the runs of publishings, of one name or of all, that began before a moment.
+def runs_before(client: MlflowClient, moment: datetime, name: str | None = None) -> dict[str, str]:
+    """Ids of the runs of publishings, of one name or of all, that began before a moment; with the name of each.
 
     Others' runs in the experiment are none of ours.
     """
     experiment = again(client.get_experiment_by_name, EXPERIMENT)
     of = f"= '{name}'" if name else "LIKE '%'"
     condition = f"attributes.start_time < {int(moment.timestamp() * 1000)} AND tags.{PUBLISHING} {of}"
-    token, found = None, list[str]()
+    token, found = None, dict[str, str]()
     while experiment is not None:
         page = again(client.search_runs, [experiment.experiment_id], condition, page_token=token)
-        found += [run.info.run_id for run in page]
+        found |= {run.info.run_id: run.data.tags[PUBLISHING] for run in page}
         token = page.token
         if not token:
             break

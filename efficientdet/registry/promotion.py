@@ -6,6 +6,7 @@ says; whoever promotes next finishes that first, when the process before was kil
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Literal
@@ -132,18 +133,27 @@ def _caught_up(registry: Registry, name: str) -> tuple[list[Promotion], str | No
 
     There is none where somebody took its alias away.
     """
+    moved_back = Counter[str]()
     while True:
         log, held = _settle(registry, name), _aliases(registry, name)
         champion = next((version for version, aliases in held.items() if CHAMPION in aliases), None)
         before = log[-1].version if log else None
         if champion in (None, before):
             return log, champion
-        if champion in {promotion.version for promotion in log if datetime.now(UTC) - promotion.at < SLOWEST}:
+        assert champion is not None
+        # each process that promoted it may come late once; whoever sets it again means it
+        if before in held and moved_back[champion] < _just_promoted(log)[champion]:
             _point_aliases(registry, name, log)
+            moved_back[champion] += 1
         # or else another process has just promoted it
         elif promotions(registry, name) == log:
-            assert champion is not None
             _record(registry, name, log, before, "found", champion, "unknown", "the alias was set without promotion")
+
+
+def _just_promoted(log: list[Promotion]) -> Counter[str]:
+    """How many processes may still be about to move the alias to a version; one with a clock ahead is not trusted."""
+    now = datetime.now(UTC)
+    return Counter(entry.version for entry in log if timedelta(0) <= now - entry.at < SLOWEST)
 
 
 def _aliases(registry: Registry, name: str) -> dict[str, tuple[str, ...]]:
@@ -198,4 +208,4 @@ def _checked(reason: str) -> str:
         raise RegistryError("--reason is empty, but those who read it later need one")
     if len(reason) > _LONGEST_REASON:
         raise RegistryError(f"--reason has {len(reason)} characters; say it in {_LONGEST_REASON}")
-    return reason
+    return printable(reason, _LONGEST_REASON)

@@ -59,11 +59,17 @@ class VertexRegistry(VersionStore):
             self._files.note(name, key, value)
 
     def unfinished(self, before: datetime, name: str | None = None) -> list[str]:
-        """As Registry.unfinished: they are folders of the bucket."""
+        """As Registry.unfinished: they are folders of the bucket.
+
+        Those of a model that Vertex or the notes know, and of which it shows no version of ours, are none.
+        """
         with self._requests("looking for unfinished publishings"):
-            models = self._models() if name is None else [name]
-            used = {stored.artifact_uri for model in models for stored in self._stored(model)}
-            return sorted(self._files.folders(before, name) - used)
+            unused = list[str]()
+            for model, folders in self._files.folders(before, name).items():
+                versions = self._versions(model)
+                if any(map(_is_ours, versions)) or not (versions or self._files.notes(model)):
+                    unused += folders - {self._files.folder_of(stored.artifact_uri) for stored in versions}
+            return sorted(map(self._files.address, unused))
 
     def discard(self, publishing: str) -> None:
         """As Registry.discard."""
@@ -164,13 +170,16 @@ class VertexRegistry(VersionStore):
 
     def _stored(self, name: str) -> list[Any]:
         """Vertex's versions of one of our models; nothing when there is no such model."""
+        return [stored for stored in self._versions(name) if _is_ours(stored)]
+
+    def _versions(self, name: str) -> list[Any]:
+        """All of Vertex's versions of a model, also those whose label somebody replaced."""
         from google.api_core.exceptions import NotFound
 
         try:
-            found = list(self._place.client.list_model_versions(name=self._path(name)))
+            return list(self._place.client.list_model_versions(name=self._path(name)))
         except NotFound:
             return []
-        return [stored for stored in found if dict(stored.labels).items() >= _LABEL.items()]
 
     def _models(self) -> list[str]:
         listed = self._place.client.list_models(
@@ -205,6 +214,10 @@ class VertexRegistry(VersionStore):
 
     def _requests(self, doing: str) -> AbstractContextManager[None]:
         return requests(self.uri, doing)
+
+
+def _is_ours(stored: Any) -> bool:
+    return dict(stored.labels).items() >= _LABEL.items()
 
 
 def _aliases(stored: Any) -> tuple[str, ...]:

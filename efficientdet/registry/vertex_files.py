@@ -50,7 +50,7 @@ class VertexFiles:
 
     def entry(self, artifact_uri: str) -> tuple[RegistryEntry, str]:
         """The entry in a version's folder, and its sum, which is the folder's name."""
-        folder = self._folder(artifact_uri)
+        folder = self.folder_of(artifact_uri)
         sha256 = folder.rpartition("/")[2]
         with tempfile.TemporaryDirectory() as aside:
             target = Path(aside) / FILE_NAME
@@ -64,7 +64,7 @@ class VertexFiles:
         from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
         from google.cloud.storage.retry import DEFAULT_RETRY
 
-        blob = self._bucket.blob(f"{self._folder(folder)}/{path}")
+        blob = self._bucket.blob(f"{self.folder_of(folder)}/{path}")
         try:
             with target.open("ab") as file:
                 retry = DEFAULT_RETRY.with_timeout(PATIENCE_S)
@@ -76,25 +76,30 @@ class VertexFiles:
 
     def delete(self, artifact_uri: str) -> None:
         """Removes a version's folder, its entry first."""
-        blobs = list(self._bucket.list_blobs(prefix=f"{self._folder(artifact_uri)}/"))
+        blobs = list(self._bucket.list_blobs(prefix=f"{self.folder_of(artifact_uri)}/"))
         for blob in sorted(blobs, key=lambda blob: not blob.name.endswith(FILE_NAME)):
             blob.delete()
 
-    def folders(self, before: datetime, name: str | None = None) -> set[str]:
-        """Addresses of the versions' folders, of one name or of all, in which nothing was stored since a moment."""
-        newest: dict[str, datetime] = {}
+    def folders(self, before: datetime, name: str | None = None) -> dict[str, set[str]]:
+        """The versions' folders, of one name or of all, in which nothing was stored since a moment: by name."""
+        newest: dict[tuple[str, str], datetime] = {}
         for blob in self._bucket.list_blobs(prefix=f"{self._root}/{name}/" if name else f"{self._root}/"):
-            model, entry, *_ = blob.name.removeprefix(f"{self._root}/").split("/")
-            folder = self.folder(model, entry)
-            newest[folder] = max(newest.get(folder, blob.time_created), blob.time_created)
-        old = (each for each, at in newest.items() if at < before)
-        return {self.address(each) for each in old if _SUM.fullmatch(each.rpartition("/")[2])}
+            model, _, rest = blob.name.removeprefix(f"{self._root}/").partition("/")
+            entry = rest.partition("/")[0]  # not there in what a console leaves for an empty folder
+            if _SUM.fullmatch(entry):
+                newest[model, entry] = max(newest.get((model, entry), blob.time_created), blob.time_created)
+        old: dict[str, set[str]] = {}
+        for (model, entry), at in newest.items():
+            if at < before:
+                old.setdefault(model, set()).add(self.folder(model, entry))
+        return old
 
     def notes(self, name: str) -> dict[str, str]:
         """As Registry.notes."""
         prefix = f"{self._root}/{name}/{_NOTES}/"
         blobs = self._bucket.list_blobs(prefix=prefix)
-        return {blob.name.removeprefix(prefix): blob.download_as_bytes().decode() for blob in blobs}
+        found = {blob.name.removeprefix(prefix): blob for blob in blobs}
+        return {key: blob.download_as_bytes().decode() for key, blob in found.items() if key}
 
     def note(self, name: str, key: str, value: str) -> None:
         """As Registry.note."""
@@ -108,7 +113,8 @@ class VertexFiles:
         """As Vertex writes it."""
         return f"gs://{self.bucket_name}/{folder}"
 
-    def _folder(self, address: str) -> str:
+    def folder_of(self, address: str) -> str:
+        """The folder at an address, which a person may have written."""
         return address.removeprefix(f"gs://{self.bucket_name}/").rstrip("/")
 
     @cached_property

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.evaluator.executor import read_bounds
-from components.pusher import as_run
+from components.pusher.executor import as_run
 from components.run_parameters import changed_fingerprint, changed_parameters, examples_digest
 from efficientdet.errors import ConfigError
 

@@ -65,6 +65,7 @@ def test_a_champion_whose_alias_was_taken_away_is_one_again(registry: str) -> No
         (("promote", "digits@7", "--reason", "x"), "digits has no version or alias '7'"),
         (("promote", "faces", "--reason", "x"), "there is no model 'faces'"),
         (("rollback", "faces", "--reason", "x"), "there is no model 'faces'"),
+        (("rollback", "digits@2", "--reason", "x"), "`efficientdet-pipeline promote digits@2 --reason TEXT`"),
         (("promote", "digits@2", "--reason", " "), "--reason is empty"),
         (("promote", "a/b", "--reason", "x"), "not a model reference"),
     ],

@@ -47,9 +47,8 @@ def first(job, trials):
     """The first run, killed hard in its second trial; what was done by then; and the run after it."""
     log = job.folder / "killed.log"
     process = job.start(log)
-    while process.poll() is None and not (
-        outcomes(trials) and any(trials.glob("*/trials/*/*/checkpoints/step-2.index"))
-    ):
+    checkpoint = "*/trials/*/*/checkpoints/step-2.index"
+    while process.poll() is None and not (outcomes(trials) and any(trials.glob(checkpoint))):
         time.sleep(0.02)
     process.kill()
     code, done = process.wait(), outcomes(trials)

@@ -21,7 +21,7 @@ ADMIN, PASSWORD = "ann", "correct horse 7"
 
 
 class MlflowServer:
-    """Keeps its database, files and log in `folder`, and asks for ADMIN and PASSWORD."""
+    """Keeps its database, files and log in `folder`, and asks for ADMIN and PASSWORD; others see nothing."""
 
     _process: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +65,7 @@ class MlflowServer:
     def _users(self) -> Path:
         config = self.folder / "basic_auth.ini"
         config.write_text(
-            f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{self.folder}/users.db\n"
+            f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = sqlite:///{self.folder}/users.db\n"
             f"admin_username = {ADMIN}\nadmin_password = {PASSWORD}\n"
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         )

@@ -7,12 +7,14 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from efficientdet.errors import RegistryError
 from efficientdet.registry import Registry, open_registry, promotion
 from efficientdet.registry.mlflow import MlflowRegistry
+from efficientdet.registry.mlflow_client import Location
 from efficientdet.registry.promotion import promote, promotions, rollback
 from tests.efficientdet.registry.child import exit_code, in_child
 from tests.registry_copy import copy_registry
@@ -116,6 +118,62 @@ def test_a_slow_process_that_moves_the_alias_late_is_no_person(
     three.set_alias("digits", "champion", "1")
     promote(three, "digits", "2", "cid", "back")
     assert [entry.act for entry in promotions(three, "digits")] == ["promote", "promote", "found", "promote"]
+
+
+def test_a_champion_set_by_hand_after_the_newest_was_deleted_is_found(
+    three: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    promote(three, "digits", "2", "ann", "second")
+    client = Location.parse(three.uri).client
+    client.delete_model_version("digits", "2")
+    client.set_registered_model_alias("digits", "champion", "1")
+    moved = list[str]()
+    really = MlflowRegistry.set_alias
+    monkeypatch.setattr(MlflowRegistry, "set_alias", lambda *all_: (moved.append(all_[2]), really(*all_)))
+    promote(three, "digits", "3", "bob", "third")
+    assert [(entry.act, entry.version) for entry in promotions(three, "digits")][2:] == [
+        ("found", "1"),
+        ("promote", "3"),
+    ]
+    assert aliases(three) == {"champion": "3", "previous": "1"}
+    assert len(moved) <= 4, "nothing is done over and over"
+
+
+def test_who_sets_the_alias_again_at_once_means_it(three: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    promote(three, "digits", "2", "ann", "second")
+    three.set_alias("digits", "champion", "1")
+    moves, moved = promotion._point_aliases, list[object]()
+
+    def insist(*where: Any) -> None:
+        moves(*where)
+        moved.append(where)
+        three.set_alias("digits", "champion", "1")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "_point_aliases", insist)
+        promote(three, "digits", "1", "bob", "mine")
+    assert [entry.act for entry in promotions(three, "digits")] == ["promote", "promote", "found"]
+    assert len(moved) == 2, "back to 2 once, and to what was found"
+
+
+def test_a_clock_that_is_ahead_makes_nobody_a_slow_process(three: Registry) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    promote(three, "digits", "2", "ann", "second")
+    [key] = [key for key in three.notes("digits") if key.startswith("promotion.000001.")]
+    ahead = promotions(three, "digits")[0].model_copy(update={"at": datetime.now(UTC) + timedelta(hours=1)})
+    three.note("digits", key, ahead.model_dump_json())
+    three.set_alias("digits", "champion", "1")
+    promote(three, "digits", "3", "bob", "third")
+    assert [entry.act for entry in promotions(three, "digits")] == ["promote", "promote", "found", "promote"]
+
+
+def test_a_reason_that_cannot_be_written_stands_as_escapes(three: Registry) -> None:
+    made = promote(three, "digits", "1", "ann", "caf\udcc3 \x1b[31m")
+    assert made is not None
+    assert made.reason == r"caf\udcc3 \x1b[31m"
+    assert promotions(three, "digits") == [made]
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from mlflow.server.auth.client import AuthServiceClient
 
 from efficientdet.bundle import TFLITE_FILE, verify_manifest, write_manifest
 from efficientdet.errors import AccessError, NoRoomError, RegistryError
 from efficientdet.registry import Registry, open_registry
+from efficientdet.registry.mlflow_client import EXPERIMENT, Location
+from efficientdet.registry.mlflow_files import runs_before
 from tests.efficientdet.registry.child import exit_code, in_child, kill_at
 from tests.efficientdet.registry.mlflow_server import ADMIN, PASSWORD, MlflowServer
 
@@ -61,23 +65,38 @@ def large(bundle: Path, size: int = 8_000_000) -> Path:
     return bundle
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("registry")
-def test_twenty_at_once_where_no_registry_is_yet(tmp_path: Path, write_bundle: WriteBundle) -> None:
-    """Half of them publish the same model."""
-    uri = tmp_path / "registry"
-    bundles = [write_bundle("common" if number % 2 else f"own {number}") for number in range(PUBLISHERS)]
+def publish_at_once(uri: Path, bundles: list[Path], answers: Path) -> list[str]:
+    """The version that each bundle became, published by a process of its own."""
 
     def publish(bundle: Path, answer: Path) -> None:
         answer.write_text(open_registry(uri).register(bundle, "digits").version)
 
-    answers = [tmp_path / str(number) for number in range(PUBLISHERS)]
-    children = [in_child(lambda pair=pair: publish(*pair)) for pair in zip(bundles, answers, strict=True)]
-    assert [exit_code(child) for child in children] == [0] * PUBLISHERS
-    told = [answer.read_text() for answer in answers]
+    answers.mkdir()
+    written = [answers / str(number) for number in range(len(bundles))]
+    children = [in_child(lambda pair=pair: publish(*pair)) for pair in zip(bundles, written, strict=True)]
+    assert [exit_code(child) for child in children] == [0] * len(bundles)
+    return [answer.read_text() for answer in written]
+
+
+@pytest.mark.slow
+def test_twenty_at_once(tmp_path: Path, write_bundle: WriteBundle, new_registry: NewRegistry) -> None:
+    """Half of them publish the same model."""
+    registry = new_registry(tmp_path / "registry")
+    bundles = [write_bundle("common" if number % 2 else f"own {number}") for number in range(PUBLISHERS)]
+    told = publish_at_once(Path(registry.uri), bundles, tmp_path / "answers")
     assert len(set(told[::2])) == PUBLISHERS // 2
     assert len(set(told[1::2])) == 1
+    assert sorted(assert_whole(registry, tmp_path)) == sorted(set(told))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("registry")
+def test_several_at_once_where_no_registry_is_yet(tmp_path: Path, write_bundle: WriteBundle) -> None:
+    uri = tmp_path / "new" / "registry"
+    told = publish_at_once(uri, [write_bundle(text) for text in ("common", "own", "common")], tmp_path / "answers")
+    assert told[0] == told[2] != told[1]
     assert sorted(assert_whole(open_registry(uri), tmp_path)) == sorted(set(told))
+    assert [path.name for path in uri.glob(".new-*")] == [], "what the slower ones made is gone"
 
 
 @pytest.mark.slow
@@ -191,6 +210,23 @@ def test_a_server_that_dies_in_the_midst_of_an_upload(
     assert registry.register(bundle, "struck").version == "1"
     registry.fetch("struck", "1", tmp_path / "back")
     assert verify_manifest(tmp_path / "back") == verify_manifest(bundle)
+
+
+@pytest.mark.slow
+def test_who_may_not_read_a_model_does_not_take_its_files_for_unfinished(
+    guarded: MlflowServer, write_bundle: WriteBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_registry(guarded.uri).register(write_bundle("secret"), "secret")
+    experiment = Location.parse(guarded.uri).client.get_experiment_by_name(EXPERIMENT).experiment_id
+    users, password = AuthServiceClient(guarded.uri), f"{PASSWORD} of bob"
+    users.create_user("bob", password)
+    users.grant_user_permission("bob", "experiment", experiment, "MANAGE")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+    later, bobs = datetime.now(UTC) + timedelta(minutes=1), open_registry(guarded.uri)
+    assert bobs.versions("secret") == []
+    assert len(runs_before(Location.parse(guarded.uri).client, later, "secret")) == 1, "bob sees where the files are"
+    assert bobs.unfinished(later, "secret") == []
 
 
 @pytest.mark.slow

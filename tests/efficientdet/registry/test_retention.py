@@ -102,6 +102,20 @@ def test_files_go_with_their_versions_and_those_in_use_stay(five: Registry, monk
     assert garbage(five, Policy(keep=0)).unfinished == []
 
 
+def test_files_of_a_version_that_was_copied_to_another_name_stay(five: Registry, tmp_path: Path) -> None:
+    client = Location.parse(five.uri).client
+    client.copy_model_version("models:/digits/5", "live")
+    promote(five, "live", "1", "ann", "first")
+    assert collect(five, garbage(five, Policy(keep=0), "digits"))[1] == {}
+    assert [v.version for v in five.versions("digits")] == ["4", "3", "2"]
+    assert stored(five) == ["2222", "3333", "4444", "5555", "else", "half"]
+    five.fetch("live", "champion", tmp_path / "live")
+    five.register(tmp_path / "live", "digits")
+    five.drop_alias("live", "champion")
+    five.delete("live", "1")
+    assert stored(five).count("5555") == 1, "the copy's files go with the last that has them"
+
+
 def test_what_was_promoted_meanwhile_stays(five: Registry) -> None:
     found = garbage(five, Policy(keep=0))
     promote(five, "digits", "5", "ann", "third")

@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.client import IncompleteRead
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_it_serves_as_the_folder_does(two: Registry, tmp_path: Path, write_bundl
     assert two.versions("nobody") == []
 
 
-def test_promotions_and_rollbacks(two: Registry, server: VertexServer) -> None:
+def test_promotions_and_rollbacks(two: Registry, server: VertexServer, capfd: pytest.CaptureFixture[str]) -> None:
     for version in ("1", "2"):
         promote(two, "digits", version, "ann", f"why {version}")
     assert {v.version: v.aliases for v in two.versions()} == {"2": ("champion",), "1": ("previous",)}
@@ -82,6 +82,7 @@ def test_promotions_and_rollbacks(two: Registry, server: VertexServer) -> None:
     rollback(two, "digits", "bob", "back")
     assert two.get("digits").version == "1"
     assert [entry.reason for entry in promotions(two, "digits")] == ["why 1", "why 2", "back"]
+    assert capfd.readouterr().out == "", "Google's clients say nothing where programs read"
 
 
 def test_a_stored_file_that_changed_or_went_is_refused(two: Registry, server: VertexServer, tmp_path: Path) -> None:
@@ -142,6 +143,30 @@ def test_old_versions_and_dead_publishings_go(
     assert b"two" * 100 not in contents
     assert b"half" * 100 not in contents
     assert len(promotions(two, "digits")) == 1
+
+
+def test_files_of_a_version_that_somebody_edited_stay(two: Registry, server: VertexServer) -> None:
+    promote(two, "digits", "2", "ann", "first")
+    [path] = server.models
+    first, second = server.models[path]
+    first.artifact_uri += "/"
+    second.labels = {"team": "x"}
+    before = datetime.now(UTC) + timedelta(minutes=1)
+    for name in (None, "digits"):
+        assert two.unfinished(before, name) == [], "one address ends with /, the other's label was replaced"
+    first.labels = {"team": "x"}
+    assert two.unfinished(before) == [], "Vertex has versions, none of them ours"
+    del server.models[path]
+    assert two.unfinished(before) == [], "there are notes of a model that Vertex does not show"
+    server.objects = {name: held for name, held in server.objects.items() if "/notes/" not in name}
+    assert len(two.unfinished(before)) == 2
+
+
+def test_placeholders_of_empty_folders_are_no_files(two: Registry, server: VertexServer) -> None:
+    root = "efficientdet-registry/my-project/europe-west4/"
+    server.objects |= {root + name: (b"", datetime.now(UTC)) for name in ("", "digits/", "digits/notes/", "faces/")}
+    assert two.unfinished(datetime.now(UTC) + timedelta(minutes=1)) == []
+    assert two.notes("digits") == {}
 
 
 def test_what_vertex_does_not_delete_is_named_and_the_rest_goes(two: Registry, write_bundle: WriteBundle) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from tfx.types import Artifact, Channel, standard_artifacts
+from tfx.types import Artifact, standard_artifacts
 
-from components.pusher import Executor, Pusher
+from components.pusher.executor import Executor
 from efficientdet.blessing import Blessing, Rule
 from efficientdet.bundle import SAVED_MODEL_FOLDER, TFLITE_FILE, write_manifest
 from efficientdet.config import Config
@@ -333,21 +333,3 @@ def test_a_model_of_other_classes_is_refused(push: Push, tmp_path: Path) -> None
     with pytest.raises(ModelError, match="its label map is not that of"):
         push(labels=LabelMap.from_names(["dog", "cat"]))
     assert open_registry(tmp_path / "registry").versions() == []
-
-
-def test_the_node_declares_what_the_executor_reads() -> None:
-    node = Pusher(
-        model=Channel(type=standard_artifacts.Model),
-        blessing=Channel(type=standard_artifacts.ModelBlessing),
-        infra_blessing=Channel(type=standard_artifacts.InfraBlessing),
-        evaluation=Channel(type=standard_artifacts.ModelEvaluation),
-        examples=Channel(type=standard_artifacts.Examples),
-        registry={"uri": "runs/registry", "name": "pets", "alias": "beta"},
-        tags={"data": "f00"},
-        fingerprint="abc",
-        statistics=Channel(type=standard_artifacts.ExampleStatistics),
-    )
-    assert set(node.inputs) == {"model", "blessing", "infra_blessing", "evaluation", "examples", "statistics"}
-    assert node.outputs["pushed_model"].type is standard_artifacts.PushedModel
-    assert json.loads(node.exec_properties["registry"])["alias"] == "beta"
-    assert node.exec_properties["fingerprint"] == "abc"
