@@ -21,7 +21,7 @@ demo: .venv/installed
 	@echo "registry    runs/registry           TensorBoard $(BIN)/tensorboard --logdir runs"
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Builds the image and runs a compiled pipeline in it, half an hour; CONTRIBUTING.md says what it needs.
 test-container: .venv/installed

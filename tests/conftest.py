@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from efficientdet.registry import Registry
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that at the end no worker is left alone with one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def no_leftover_networks() -> Iterator[None]:
     """Graphs point to themselves: without this a worker of the suite grows to many gigabytes."""
