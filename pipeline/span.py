@@ -19,7 +19,7 @@ from pipeline.config import SourceConfig
 
 _EPOCH = date(1970, 1, 1)
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Span(NamedTuple):
@@ -112,7 +112,7 @@ def _spans(paths: Iterator[str], pattern: str) -> Iterator[Span]:
         if span:
             yield span
         else:
-            _log.warning("%s is left out: it has no number where %s has braces; rename or move it", path, pattern)
+            logger.warning("%s is left out: it has no number where %s has braces; rename or move it", path, pattern)
 
 
 def _span(texts: Texts) -> Span | None:

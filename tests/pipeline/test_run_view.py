@@ -34,7 +34,7 @@ ROWS, COLUMNS = 30, 90
 def train(fails: bool) -> None:
     """What a node may do to the terminal."""
     logging.getLogger("efficientdet.any").warning("a message of ours")
-    logging.getLogger("some.library").warning("a library's warning")
+    logging.getLogger("urllib3").warning("a library's warning")
     print("a library's print", flush=True)
     os.write(2, b"native code's cry\n")
     subprocess.run("echo a child speaks; echo and complains >&2", shell=True, check=True)
