@@ -128,7 +128,7 @@ class VertexRegistry(VersionStore):
             logger.warning("%s: %s is left out: %s", self.uri, version, error)
 
     def _publish(self, parcel: Parcel) -> None:
-        from google.api_core.exceptions import AlreadyExists
+        from google.api_core.exceptions import Conflict
         from google.cloud.aiplatform_v1.types import Model, ModelContainerSpec, UploadModelRequest
 
         name = parcel.entry.name
@@ -145,7 +145,7 @@ class VertexRegistry(VersionStore):
             return self._place.client.upload_model(later).result()
         try:
             return self._place.client.upload_model(first).result()
-        except AlreadyExists:
+        except Conflict:  # another process was first: AlreadyExists by gRPC, a bare 409 by REST
             return self._place.client.upload_model(later).result()
 
     def _take_back(self, twin: ModelVersion) -> None:

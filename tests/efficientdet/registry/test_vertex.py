@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.client import IncompleteRead
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseError
@@ -36,7 +37,7 @@ from efficientdet.registry.retention import Garbage, Policy, collect, garbage
 from efficientdet.registry.vertex_client import ENDPOINT, Place, requests
 from schemas.registry_entry import FILE_NAME
 from tests.efficientdet.registry.child import exit_code, in_child
-from tests.efficientdet.registry.vertex_server import VertexServer
+from tests.efficientdet.registry.vertex_server import RefusedError, VertexServer
 from tests.free_port import free_port
 
 WriteBundle = Callable[[str], Path]
@@ -123,6 +124,21 @@ def test_several_at_once_neither_lose_nor_double_a_version(
     assert {version.version for version in registry.versions()} == set(told)
     for version in set(told):
         registry.fetch("digits", version, tmp_path / version)
+
+
+def test_a_model_that_appears_while_it_is_made(
+    two: Registry, monkeypatch: pytest.MonkeyPatch, write_bundle: WriteBundle
+) -> None:
+    listed, early = VertexServer.ListModelVersions, iter(range(2))
+
+    def late(server: VertexServer, asked: Any) -> str:
+        if next(early, None) is not None:
+            raise RefusedError(404, "not yet")
+        return listed(server, asked)
+
+    monkeypatch.setattr(VertexServer, "ListModelVersions", late)
+    assert two.register(write_bundle("three"), "digits").version == "3"
+    assert next(early, None) is None, "both looks before the upload found no model"
 
 
 def test_old_versions_and_dead_publishings_go(
