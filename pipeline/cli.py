@@ -20,6 +20,7 @@ from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_file, config_op
 from pipeline.cli_promote import promote, rollback
 from pipeline.cli_runs import runs
 from pipeline.cli_schedule import schedule
+from pipeline.lean_imports import lean_imports
 from pipeline.nodes import node_names
 from pipeline.selection import Selection
 
@@ -132,9 +133,10 @@ def _make_folders(*folders: Path) -> None:
 
 def _run(config: PipelineConfig, selection: Selection, wait: bool, screen: RunView | ScreenHandler) -> dict[str, Any]:
     """Runs the pipeline and gathers its summary, whatever happened."""
-    from pipeline import local_runner, summary
-    from pipeline.metadata import Metadata
-    from pipeline.run_history import history, usual_seconds
+    with lean_imports():
+        from pipeline import local_runner, summary
+        from pipeline.metadata import Metadata
+        from pipeline.run_history import history, usual_seconds
 
     failure, name = None, local_runner.new_run()
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from components.secret_manager import read_secrets
 from efficientdet.errors import EfficientDetError
+from pipeline.lean_imports import lean_imports
 
 # Where Vertex AI (gs) and the launcher of Kubeflow Pipelines (all) show buckets.
 MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
@@ -37,7 +38,8 @@ def main(words: Sequence[str]) -> None:
     executor_input = own[place]
     mounts = {address: folder for address, folder in MOUNTS.items() if _shown(executor_input, address, folder)}
     own[place] = to_folders(executor_input, mounts)
-    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx
+    with lean_imports():
+        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx
 
     tfx.main(tfx._parse_flags([MODULE, *own]))
     output = Path(json.loads(own[place])["outputs"]["outputFile"])
