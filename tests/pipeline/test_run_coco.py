@@ -28,11 +28,13 @@ def first(coco_job):
     }
     killed = {}
     for node, reached in moments.items():
+        log.write_bytes(b"")
         process = coco_job.start(log)
-        while process.poll() is None and not reached():
+        while process.is_alive() and not reached():
             time.sleep(0.02)
         process.kill()
-        killed[node] = (process.wait(), log.read_text())
+        process.join()
+        killed[node] = (process.exitcode, log.read_text())
     return killed, coco_job.run()
 
 
