@@ -44,8 +44,8 @@ RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \
     && uv pip install --no-deps --compile-bytecode --quiet --python /opt/efficientdet --requirement /requirements.txt
 
 FROM ${BASE}
-# A number, so that Kubernetes sees that it is not root.
-RUN useradd --uid 1000 --create-home efficientdet
+# A number, so that Kubernetes sees that it is not root; some bases have a user of that number already.
+RUN useradd --non-unique --uid 1000 --create-home efficientdet
 COPY --from=dependencies /opt/efficientdet /opt/efficientdet
 # CUDA's libraries, where there are any, load each other by name.
 RUN find /opt/efficientdet/lib/python3.11/site-packages -path '*/nvidia/*/lib' > /etc/ld.so.conf.d/nvidia.conf && ldconfig
@@ -61,6 +61,7 @@ LABEL org.opencontainers.image.title="efficientdet-pipeline" \
     org.opencontainers.image.revision="${COMMIT}" \
     efficientdet.variant="${VARIANT}"
 ENV PATH=/opt/efficientdet/bin:$PATH \
+    HOME=/home/efficientdet \
     PYTHONUNBUFFERED=1 \
     EFFICIENTDET_COMMIT=${COMMIT}
 USER 1000

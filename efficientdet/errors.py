@@ -93,3 +93,8 @@ def reason(error: Exception) -> str:
     # TensorFlow begins what happened inside a compiled function with a heading.
     said = [line for line in lines if line and line != "Graph execution error:" and not line.startswith("Detected at")]
     return (said[0] if said else type(error).__name__)[:200]
+
+
+def printable_address(uri: str) -> str:
+    """An address without the user name and password that somebody may have written into it."""
+    return re.sub("(?s)//.*@", "//…@", uri)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from efficientdet.errors import ConfigError
+from efficientdet.errors import ConfigError, printable_address
 
 _NUMBERS = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*(\*\s*[-+]?[\d.]+(e[-+]?\d+)?\s*)+", re.IGNORECASE)
 _LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
@@ -22,7 +22,7 @@ _UNION_MEMBER = re.compile(r"(constrained-)?(str|int|float|bool)|.*\[.*\]")
 class Settings(BaseModel):
     """A frozen group of settings; unknown keys, wrong types and values out of range raise ConfigError."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     other_names: ClassVar[tuple[str, ...]] = ()  # that `translate` understands besides our own
 
@@ -118,7 +118,9 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"override {pair!r}: not of the form key=value, as in training.epochs=10")
+            raise ConfigError(
+                f"override {printable_address(pair)!r}: not of the form key=value, as in training.epochs=10"
+            )
         leaf: Any = _value(value)
         for part in reversed(key.strip().split(".")):
             leaf = {part: leaf}
@@ -162,7 +164,7 @@ def _sentence(settings: type[Settings], error: ValidationError) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     # A rule between fields says itself which; its input is a whole group.
     between = problem["type"] == "value_error" and _is_group(settings, keys)
-    return message if between else f"{place}={problem['input']!r}: {message}"
+    return message if between else f"{place}={printable_address(repr(problem['input']))}: {message}"
 
 
 def _problem(error: ValidationError) -> tuple[Any, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from efficientdet.blessing import Bounds
 from efficientdet.config import Config
 from efficientdet.errors import ConfigError, RegistryError
 from efficientdet.infra_blessing import Infra
-from efficientdet.registry import CHAMPION, check_name, check_published_alias
+from efficientdet.registry import CHAMPION, open_registry
 from efficientdet.search_space import Tuning
 from efficientdet.settings import Settings
 from efficientdet.validation import Validation
@@ -24,19 +24,6 @@ from pipeline.schedule import ScheduleConfig
 
 JUDGED = ("saved_model", "tflite_int8")
 """The formats that every bundle has."""
-
-
-def _checked(check: Callable[[str], object]) -> Callable[[str], str]:
-    """A field validator of the registry's own rule."""
-
-    def validate(value: str) -> str:
-        try:
-            check(value)
-        except RegistryError as error:
-            raise ValueError(str(error)) from error
-        return value
-
-    return validate
 
 
 def _one_group(pattern: str | None) -> str | None:
@@ -123,11 +110,20 @@ class RegistryConfig(Settings):
         min_length=1,
         description="Folder of an embedded registry, an MLflow server's http(s) address, or vertex://PROJECT/LOCATION.",
     )
-    name: Annotated[str, AfterValidator(_checked(check_name))] = Field(description="Registered model's name.")
-    alias: Annotated[str, AfterValidator(_checked(check_published_alias))] = Field(
+    name: str = Field(description="Registered model's name.")
+    alias: str = Field(
         CHAMPION,
         description="Alias that moves to a pushed model: champion, candidate (`promote` makes it champion) or a word.",
     )
+
+    @model_validator(mode="after")
+    def _publishable(self) -> RegistryConfig:
+        # not a field's validator: its errors would show a password in the address that it refuses
+        try:
+            open_registry(self.uri).check(self.name, self.alias)
+        except RegistryError as error:
+            raise ValueError(f"registry: {str(error).removeprefix('registry ')}") from error
+        return self
 
 
 class CardConfig(Settings):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,6 +118,18 @@ def test_every_container_starts_what_the_image_has(compiled: Any):
     assert {tuple(each["container"]["command"][:3]) for each in executors} == {("python", "-m", "pipeline.node")}
     assert "ENV PATH=/opt/efficientdet/bin:$PATH" in DOCKERFILE
     assert "ENTRYPOINT" not in DOCKERFILE, "Kubernetes would put it in front of nothing, docker in front of commands"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("useradd"), reason="adds a user, in a folder of its own")
+def test_the_user_is_added_where_the_base_has_one_of_that_number(tmp_path: Path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("ubuntu:x:1000:1000::/home/ubuntu:/bin/bash\n")
+    (tmp_path / "etc/group").write_text("ubuntu:x:1000:\n")
+    [options] = re.findall("^RUN useradd (.*)$", DOCKERFILE, re.MULTILINE)
+    subprocess.run(["useradd", "--prefix", str(tmp_path), *options.split()], check=True)
+    [home] = re.findall(r"HOME=(\S+)", DOCKERFILE)
+    assert tmp_path.joinpath(home.removeprefix("/")).stat().st_uid == 1000
+    assert f"USER 1000\nWORKDIR {home}\n" in DOCKERFILE
 
 
 @pytest.mark.parametrize("engine", ["kubeflow", "vertex"])

@@ -17,6 +17,7 @@ DOCUMENTS_FOLDER = "documents"
 """Where a version holds the documents that were registered beside its bundle."""
 MODEL_CARD = f"{DOCUMENTS_FOLDER}/model_card.md"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 # numbers are versions, and MLflow keeps `latest` and `v<number>` for itself
 _RESERVED_ALIAS = re.compile(r"\d+|latest|v\d+", re.IGNORECASE)
 
@@ -67,6 +68,9 @@ class Registry(Source, Protocol):
 
     A version is visible only when all its files are stored and verified; aliases point at visible versions.
     """
+
+    def check(self, name: str, alias: str) -> None:
+        """Raises RegistryError where no model could be published under this name and alias; asks nobody."""
 
     def register(
         self,
@@ -173,5 +177,8 @@ def check_name(name: str) -> None:
 
 def check_alias(alias: str) -> None:
     """Raises RegistryError unless this can be an alias."""
-    if not _NAME.fullmatch(alias) or _RESERVED_ALIAS.fullmatch(alias):
-        raise RegistryError(f"alias {alias!r}: must be a word as {CHAMPION}, and no number, v<number> or latest")
+    if not _ALIAS.fullmatch(alias) or _RESERVED_ALIAS.fullmatch(alias):
+        raise RegistryError(
+            f"alias {alias!r}: must be a word as {CHAMPION}, of letters, digits, _ and -, "
+            "and no number, v<number> or latest"
+        )

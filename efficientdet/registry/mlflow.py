@@ -6,23 +6,36 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from efficientdet.registry import CHAMPION, ModelVersion, check_name
+from pydantic import BaseModel, Json, NonNegativeInt, ValidationError
+
+from efficientdet.errors import TamperedError
+from efficientdet.registry import ModelVersion, check_name
 from efficientdet.registry.fetching import fetch_bundle, verify
 from efficientdet.registry.mlflow_client import Location, again, tolerate
 from efficientdet.registry.mlflow_errors import requests
 from efficientdet.registry.mlflow_files import delete_files, download, runs_before, store
 from efficientdet.registry.parcel import Parcel
-from efficientdet.registry.selection import select
-from efficientdet.registry.version_store import VersionStore
+from efficientdet.registry.version_store import Stored, VersionStore
+from schemas.registry_entry import Sha256
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as StoredVersion
 
 _PREFIX = "efficientdet."
 """Tags of a stored version that are ours; all others are the caller's."""
+
+
+class _Tags(BaseModel):
+    """What ours tell of a complete version."""
+
+    metrics: Json[dict[str, dict[str, float | None]]]
+    size: NonNegativeInt
+    content: Sha256
+    entry_sha256: Sha256
 
 
 class MlflowRegistry(VersionStore):
@@ -34,13 +47,7 @@ class MlflowRegistry(VersionStore):
 
     def __init__(self, uri: str) -> None:
         self._location = Location.parse(uri)
-        self.uri = self._location.uri
-
-    def drop_alias(self, name: str, alias: str) -> None:
-        """As Registry.drop_alias."""
-        if self.champion(name, alias):
-            with self._requests(f"taking {name}@{alias} away"), tolerate("RESOURCE_DOES_NOT_EXIST"):
-                again(self._location.client.delete_registered_model_alias, name, alias)
+        super().__init__(self._location.uri)
 
     def notes(self, name: str) -> dict[str, str]:
         """As Registry.notes: they are tags of MLflow's registered model."""
@@ -56,14 +63,6 @@ class MlflowRegistry(VersionStore):
         """As Registry.note."""
         with self._requests(f"noting {key} with {name}"):
             again(self._location.client.set_registered_model_tag, name, _PREFIX + key, value)
-
-    def get(self, name: str, selector: str = CHAMPION) -> ModelVersion:
-        """As Registry.get; the sentence about an unknown name or alias tells the nearest ones."""
-        return select(self.uri, name, selector, self.versions(name), lambda: sorted({v.name for v in self.versions()}))
-
-    def champion(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
-        """As Registry.champion."""
-        return next((version for version in self.versions(name) if alias in version.aliases), None)
 
     def fetch(self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None) -> ModelVersion:
         """As Registry.fetch; TamperedError names the first file that differs from what was registered."""
@@ -86,49 +85,37 @@ class MlflowRegistry(VersionStore):
             download(self._location.client, stored.run_id, path, target)
 
     def unfinished(self, before: datetime, name: str | None = None) -> list[str]:
-        """As Registry.unfinished: they are runs. Those of models that the user may not read are left alone."""
+        """As Registry.unfinished: they are runs.
+
+        A server may hide versions from this user, under whatever name; so of its runs none that stored everything is
+        taken for unfinished: only then is a version made.
+        """
         if not self._location.exists:
             return []
         with self._requests("looking for unfinished publishings"):
             client = self._location.client
             used = {version.run_id for version in _all(client.search_model_versions, None)}
-            unused = {run: of for run, of in runs_before(client, before, name).items() if run not in used}
-            hidden = {model for model in set(unused.values()) if self._is_hidden(model)}
-            return [run for run, of in unused.items() if of not in hidden]
+            runs = runs_before(client, before, name, finished=not self._location.is_server)
+            return [run for run in runs if run not in used]
 
     def discard(self, publishing: str) -> None:
         """As Registry.discard."""
         with self._requests(f"removing the files of run {publishing}"):
             delete_files(self._location.client, publishing)
 
-    def _check_new(self, name: str) -> None:
-        check_name(name)
-
-    def _visible(self, name: str | None) -> Iterator[ModelVersion]:
+    def _visible(self, name: str | None) -> Iterator[Stored]:
         if not self._location.exists:
             return
         client = self._location.client
         for model in _all(client.search_registered_models, f"name='{name}'" if name else None):
             for stored in _all(client.search_model_versions, f"name='{model.name}'"):
                 if _is_complete(stored):
-                    yield _as_ours(stored, model.aliases)
+                    aliases = _aliases(stored, model.aliases)
+                    yield Stored(stored.name, str(stored.version), aliases, partial(_as_ours, stored, aliases))
 
     def _publish(self, parcel: Parcel) -> None:
         self._location.create()
         self._create_version(parcel, store(self._location.client, parcel))
-
-    def _is_hidden(self, name: str) -> bool:
-        """Whether the server shows this user no versions of a model that there may be."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            with tolerate("RESOURCE_DOES_NOT_EXIST"):
-                again(self._location.client.get_registered_model, name)
-        except MlflowException as error:
-            if error.error_code != "PERMISSION_DENIED":
-                raise
-            return True
-        return False
 
     def _take_back(self, twin: ModelVersion) -> None:
         with tolerate("RESOURCE_DOES_NOT_EXIST"):
@@ -136,6 +123,10 @@ class MlflowRegistry(VersionStore):
 
     def _point(self, name: str, alias: str, version: str) -> None:
         again(self._location.client.set_registered_model_alias, name, alias, version)
+
+    def _take_alias(self, name: str, alias: str, version: str) -> None:
+        with tolerate("RESOURCE_DOES_NOT_EXIST"):
+            again(self._location.client.delete_registered_model_alias, name, alias)
 
     def _remove(self, name: str, version: str) -> None:
         client = self._location.client
@@ -169,18 +160,31 @@ def _is_complete(stored: StoredVersion) -> bool:
     return stored.status == "READY" and stored.tags.get(_PREFIX + "complete") == "true"
 
 
-def _as_ours(stored: StoredVersion, aliases: Mapping[str, Any]) -> ModelVersion:
-    """A stored version in our words; `aliases` are those of its name, pointing at version numbers."""
-    ours = {key.removeprefix(_PREFIX): value for key, value in stored.tags.items() if key.startswith(_PREFIX)}
+def _aliases(stored: StoredVersion, aliases: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of those of its name, which point at numbers, the ones that a version has."""
+    return tuple(sorted(alias for alias, version in aliases.items() if str(version) == str(stored.version)))
+
+
+def _as_ours(stored: StoredVersion, aliases: tuple[str, ...]) -> ModelVersion:
+    """A stored version in our words; TamperedError where somebody changed our tags."""
+    held = {key.removeprefix(_PREFIX): value for key, value in stored.tags.items() if key.startswith(_PREFIX)}
+    try:
+        ours = _Tags.model_validate(held)
+    except ValidationError as error:
+        tag = f"{_PREFIX}{error.errors()[0]['loc'][0]}"
+        wrong = "is not what was registered" if tag in stored.tags else "is missing"
+        raise TamperedError(
+            f"tag {tag} of {stored.name}@{stored.version} {wrong}; restore it or register again"
+        ) from error
     return ModelVersion(
         name=stored.name,
         version=str(stored.version),
-        aliases=tuple(sorted(alias for alias, version in aliases.items() if str(version) == str(stored.version))),
-        metrics=json.loads(ours["metrics"]),
+        aliases=aliases,
+        metrics=ours.metrics,
         created=datetime.fromtimestamp(stored.creation_timestamp / 1000, UTC),
-        size=int(ours["size"]),
-        content=ours["content"],
-        entry=ours["entry_sha256"],
+        size=ours.size,
+        content=ours.content,
+        entry=ours.entry_sha256,
         tags={key: value for key, value in stored.tags.items() if not key.startswith(_PREFIX)},
     )
 

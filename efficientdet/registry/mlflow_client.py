@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from efficientdet.errors import RegistryError, UnreachableError
+from efficientdet.errors import RegistryError, UnreachableError, printable_address
 from efficientdet.registry.mlflow_errors import is_full
 
 if TYPE_CHECKING:
@@ -49,17 +49,30 @@ class Location:
 
     @classmethod
     def parse(cls, uri: str) -> Location:
-        """From `http(s)://…`, `sqlite:////abs/path/registry.db` or the path of a folder; else RegistryError."""
+        """From `http(s)://…`, `sqlite:////abs/path/registry.db` or the path of a folder; else RegistryError.
+
+        One that may hold a password is refused with a sentence that does not.
+        """
         scheme, separator, path = uri.partition("://")
+        if "@" in path and not (scheme == "sqlite" and path.startswith("/")):
+            raise RegistryError(
+                f"registry {printable_address(uri)!r}: an address with a user name or password would be shown to "
+                "others; take them out and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
         if scheme in ("http", "https") and separator and path:
             return cls(uri.rstrip("/"), None)
         if scheme == "sqlite" and path.startswith("/") and len(path) > 1:
             return cls(uri, Path(path[1:]).absolute())
         if not separator and uri:
-            return cls(uri, Path(uri).expanduser().absolute() / DATABASE_FILE)
+            return cls(uri, _folder(uri) / DATABASE_FILE)
         raise RegistryError(
             f"registry {uri!r}: not a folder, sqlite:////abs/path/registry.db or http(s)://server, nor vertex://PROJECT/LOCATION"
         )
+
+    @property
+    def is_server(self) -> bool:
+        """Whether there may be other users, from whom it hides something."""
+        return self.database is None
 
     @property
     def exists(self) -> bool:
@@ -94,6 +107,13 @@ class Location:
             shutil.copyfile(made, whole)
             with contextlib.suppress(FileExistsError):
                 database.hardlink_to(whole)
+
+
+def _folder(uri: str) -> Path:
+    try:
+        return Path(uri).expanduser().absolute()
+    except RuntimeError as error:
+        raise RegistryError(f"registry {uri!r}: there is no such user; give the folder's whole path") from error
 
 
 @contextlib.contextmanager

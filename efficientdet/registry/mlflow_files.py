@@ -97,18 +97,20 @@ def delete_files(client: MlflowClient, run_id: str) -> None:
     again(client.delete_run, run_id)
 
 
-def runs_before(client: MlflowClient, moment: datetime, name: str | None = None) -> dict[str, str]:
-    """Ids of the runs of publishings, of one name or of all, that began before a moment; with the name of each.
+def runs_before(client: MlflowClient, moment: datetime, name: str | None = None, *, finished: bool = True) -> list[str]:
+    """Ids of the runs of publishings, of one name or of all, that began before a moment.
 
-    Others' runs in the experiment are none of ours.
+    Others' runs in the experiment are none of ours. `finished`: also those that stored everything.
     """
     experiment = again(client.get_experiment_by_name, EXPERIMENT)
     of = f"= '{name}'" if name else "LIKE '%'"
     condition = f"attributes.start_time < {int(moment.timestamp() * 1000)} AND tags.{PUBLISHING} {of}"
-    token, found = None, dict[str, str]()
+    if not finished:
+        condition += " AND attributes.status != 'FINISHED'"
+    token, found = None, list[str]()
     while experiment is not None:
         page = again(client.search_runs, [experiment.experiment_id], condition, page_token=token)
-        found |= {run.info.run_id: run.data.tags[PUBLISHING] for run in page}
+        found += [run.info.run_id for run in page]
         token = page.token
         if not token:
             break

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from efficientdet.errors import RegistryError, printable
 from efficientdet.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry
@@ -36,7 +36,7 @@ class Promotion(BaseModel):
     version: str
     before: str | None
     by: str
-    at: datetime
+    at: AwareDatetime
     reason: str
 
     def __str__(self) -> str:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from efficientdet.errors import RegistryError, TamperedError
+from efficientdet.errors import RegistryError
 from efficientdet.registry import CHAMPION, ModelVersion, check_name
 from efficientdet.registry.fetching import fetch_bundle, verify
 from efficientdet.registry.parcel import Parcel
-from efficientdet.registry.selection import select
-from efficientdet.registry.version_store import VersionStore
+from efficientdet.registry.version_store import Stored, VersionStore
 from efficientdet.registry.vertex_client import Place, requests
 from efficientdet.registry.vertex_files import VertexFiles
 
 _LABEL = {"managed-by": "efficientdet"}
 _DEFAULT = "default"
 """An alias that Vertex itself gives to the version that it serves; it follows the champion."""
-_MODEL_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_MODEL_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
+_ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 # Vertex asks for an image where there are files; nobody serves a model of ours from it
 _IMAGE = "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest"
-
-logger = logging.getLogger(__name__)
 
 
 class VertexRegistry(VersionStore):
@@ -36,16 +34,9 @@ class VertexRegistry(VersionStore):
     """
 
     def __init__(self, uri: str) -> None:
-        self.uri, self._place = uri, Place.parse(uri)
+        super().__init__(uri)
+        self._place = Place.parse(uri)
         self._files = VertexFiles(self._place.project, self._place.location, self._place.bucket)
-        self._left_out = set[str]()
-
-    def drop_alias(self, name: str, alias: str) -> None:
-        """As Registry.drop_alias."""
-        check_name(name)
-        with self._requests(f"taking {name}@{alias} away"):
-            if held := self._find(name, alias):
-                self._merge(name, held.version_id, [f"-{alias}"])
 
     def notes(self, name: str) -> dict[str, str]:
         """As Registry.notes: they are objects of the bucket."""
@@ -76,21 +67,6 @@ class VertexRegistry(VersionStore):
         with self._requests(f"removing {publishing}"):
             self._files.delete(publishing)
 
-    def get(self, name: str, selector: str = CHAMPION) -> ModelVersion:
-        """As Registry.get."""
-        check_name(name)
-        with self._requests(f"looking up {name}@{selector}"):
-            if stored := self._find(name, selector):
-                return self._as_ours(name, stored)
-            return select(self.uri, name, selector, self.versions(name), self._models)
-
-    def champion(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
-        """As Registry.champion; raises TamperedError when that version is damaged."""
-        check_name(name)
-        with self._requests(f"looking up {name}@{alias}"):
-            stored = self._find(name, alias)
-            return self._as_ours(name, stored) if stored else None
-
     def fetch(self, name: str, selector: str, destination: Path, *, only: Sequence[str] | None = None) -> ModelVersion:
         """As Registry.fetch."""
         version = self.get(name, selector)
@@ -108,24 +84,27 @@ class VertexRegistry(VersionStore):
         with self._requests(f"fetching {path} of {version}"):
             self._files.download(self._files.folder(version.name, version.entry), path, target)
 
-    def _check_new(self, name: str) -> None:
-        check_name(name)
+    def _check_name(self, name: str) -> None:
+        super()._check_name(name)
         if not _MODEL_ID.fullmatch(name):
-            raise RegistryError(f"model name {name!r}: Vertex takes up to 63 lower-case letters, digits, _ and - alone")
+            raise RegistryError(
+                f"model name {name!r}: Vertex takes up to 63 lower-case letters, digits, _ and - alone, no digit first"
+            )
 
-    def _visible(self, name: str | None) -> Iterator[ModelVersion]:
+    def _check_alias(self, alias: str) -> None:
+        super()._check_alias(alias)
+        if alias == _DEFAULT:
+            raise RegistryError(f"alias {alias!r}: is Vertex's own, and follows the {CHAMPION}; give another word")
+        if not _ALIAS.fullmatch(alias):
+            raise RegistryError(
+                f"alias {alias!r}: Vertex takes 2 to 128 letters, digits and - alone, of which the first is a "
+                "lower-case letter and the last one or a digit"
+            )
+
+    def _visible(self, name: str | None) -> Iterator[Stored]:
         for each in self._models() if name is None else [name]:
             for stored in self._stored(each):
-                try:
-                    yield self._as_ours(each, stored)
-                except TamperedError as error:
-                    self._leave_out(f"{each}@{stored.version_id}", error)
-
-    def _leave_out(self, version: str, error: TamperedError) -> None:
-        """Says once of a version that it is damaged, or was deleted while we listed it."""
-        if version not in self._left_out:
-            self._left_out.add(version)
-            logger.warning("%s: %s is left out: %s", self.uri, version, error)
+                yield Stored(each, stored.version_id, _aliases(stored), partial(self._as_ours, each, stored))
 
     def _publish(self, parcel: Parcel) -> None:
         from google.api_core.exceptions import Conflict
@@ -154,6 +133,9 @@ class VertexRegistry(VersionStore):
 
     def _point(self, name: str, alias: str, version: str) -> None:
         self._merge(name, version, [alias, *([_DEFAULT] if alias == CHAMPION else [])])
+
+    def _take_alias(self, name: str, alias: str, version: str) -> None:
+        self._merge(name, version, [f"-{alias}"])
 
     def _remove(self, name: str, version: str) -> None:
         stored = self._stored(name)
@@ -186,11 +168,6 @@ class VertexRegistry(VersionStore):
             {"parent": self._place.parent, "filter": " AND ".join(f'labels.{k}="{v}"' for k, v in _LABEL.items())}
         )
         return sorted({model.name.rpartition("/")[2].partition("@")[0] for model in listed})
-
-    def _find(self, name: str, selector: str) -> Any:
-        """Vertex's version with this alias or number, if there is such a one."""
-        named = (each for each in self._stored(name) if selector in {each.version_id, *_aliases(each)})
-        return next(named, None)
 
     def _as_ours(self, name: str, stored: Any) -> ModelVersion:
         entry, sha256 = self._files.entry(stored.artifact_uri)

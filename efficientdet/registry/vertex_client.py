@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from efficientdet.errors import AccessError, RegistryError, UnreachableError
+from efficientdet.errors import AccessError, RegistryError, UnreachableError, printable_address
 from efficientdet.registry.refusal import is_disk, no_room, refusals, said
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ class Place:
         """From `vertex://PROJECT/LOCATION`, whose bucket is Vertex's staging one, or `…?bucket=NAME`."""
         found = _URI.fullmatch(uri)
         if not found:
-            raise RegistryError(f"registry {uri!r}: not vertex://PROJECT/LOCATION, with ?bucket=NAME or without")
+            raise RegistryError(
+                f"registry {printable_address(uri)!r}: not vertex://PROJECT/LOCATION, with ?bucket=NAME or without"
+            )
         project, location = found["project"], found["location"]
         named = parse_qs(found["query"] or "").get("bucket")
         return cls(project, location, named[0] if named else f"{project}-vertex-staging-{location}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ MINIMAL = {
     "source": {"format": "voc", "path": "data", "splits": {"train": "train", "eval": "val"}},
     "registry": {"name": "tiny"},
 }
+VERTEX = {"uri": "vertex://team/europe-west4", "name": "cars"}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -50,8 +52,14 @@ def test_overrides_reach_every_group(tmp_path: Path):
         ({"source": {"format": "coco", "classes": ["a"]}}, "source.classes is for voc, not for coco"),
         ({"root": "runs [1]"}, "root='runs [1]'"),
         ({"name": "My Pipeline"}, "name='My Pipeline'"),
-        ({"registry": {"name": "a/b"}}, "registry.name='a/b'"),
-        ({"registry": {"name": "tiny", "alias": "latest"}}, "registry.alias='latest'"),
+        ({"registry": {"name": "a/b"}}, "registry: model name 'a/b'"),
+        ({"registry": {"name": "tiny", "alias": "latest"}}, "registry: alias 'latest'"),
+        ({"registry": {"name": "tiny", "uri": "ftp://x"}}, "registry: 'ftp://x': not a folder"),
+        ({"registry": {"name": "tiny", "uri": "vertex://BAD"}}, "registry: 'vertex://BAD': not vertex://PROJECT"),
+        ({"registry": VERTEX | {"name": "3dCars"}}, "registry: model name '3dCars': Vertex takes"),
+        ({"registry": VERTEX | {"name": "3d-cars"}}, "registry: model name '3d-cars': Vertex takes"),
+        ({"registry": VERTEX | {"alias": "Staging_1"}}, "registry: alias 'Staging_1': Vertex takes"),
+        ({"registry": VERTEX | {"alias": "default"}}, "registry: alias 'default': is Vertex's own"),
         ({"registry": {"name": "tiny", "alias": "previous"}}, "moves by promotion alone; publish as champion"),
         ({"blessing": {"min_ap": 0.3}}, "did you mean blessing.min_"),
         ({"blessing": {"min_int8_ap": 30}}, "blessing.floors.int8/AP=30: Input should be less than or equal to 1"),
@@ -73,6 +81,18 @@ def test_wrong_settings_are_refused(over: dict, says: str):
         values["source"] = {**MINIMAL["source"], **over["source"]}
     with pytest.raises(ConfigError, match=re.escape(says)):
         PipelineConfig.parse(values)
+
+
+@pytest.mark.parametrize("scheme", ["http", "vertex", "mysql"])
+@pytest.mark.parametrize("setting", ["registry.uri=", "registry=", "registry.uri "])
+def test_a_password_in_the_registrys_address_is_refused_and_not_shown(tmp_path: Path, setting: str, scheme: str):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    secret = "s3c/r@t"
+    with pytest.raises(ConfigError) as told:
+        load_config(path, [f"{setting}{scheme}://ann:{secret}@host:80"])
+    assert f"{scheme}://…@host:80" in str(told.value)
+    assert secret not in "".join(traceback.format_exception(told.value))
 
 
 def test_bounds_of_one_file_can_be_set_in_one_line(tmp_path: Path):
@@ -150,9 +170,13 @@ def test_the_owners_words_become_tags(config):
 
 
 def test_reading_a_config_takes_nothing_heavy(config_file):
-    code = "import sys; from pipeline.config import load_config; load_config(sys.argv[1]); print(*sys.modules)"
+    code = (
+        "import sys; from pipeline.config import load_config\n"
+        "for words in ([], ['registry.uri=vertex://team/europe-west4']): load_config(sys.argv[1], words)\n"
+        "print(*sys.modules)"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", code, config_file], capture_output=True, text=True, check=True
     ).stdout
-    heavy = {"tensorflow", "keras", "tfx", "apache_beam", "mlflow", "kfp", "google.cloud.aiplatform", "scipy", "pandas"}
+    heavy = {"tensorflow", "keras", "tfx", "apache_beam", "mlflow", "kfp", "google.api_core", "scipy", "pandas"}
     assert not heavy & set(loaded.split())

@@ -26,7 +26,7 @@ def test_names_that_cannot_be_referred_to_are_refused(name: str) -> None:
         check_name(name)
 
 
-@pytest.mark.parametrize("alias", ["3", "v3", "latest", "a b"])
+@pytest.mark.parametrize("alias", ["3", "v3", "latest", "a b", "a.b"])
 def test_aliases_that_mean_something_else_are_refused(alias: str) -> None:
     with pytest.raises(RegistryError, match=f"alias '{alias}'"):
         check_alias(alias)

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from efficientdet.bundle import TFLITE_FILE, verify_manifest
-from efficientdet.errors import ModelError, RegistryError
+from efficientdet.errors import ModelError, RegistryError, TamperedError
 from efficientdet.registry import Registry, find_baseline, open_registry
 from efficientdet.registry.mlflow_client import Location
+from efficientdet.registry.promotion import promote
 from tests.efficientdet.registry.child import exit_code, in_child, kill_at
+from tests.registry_copy import copy_registry
 
 WriteBundle = Callable[[str], Path]
 NewRegistry = Callable[[Path], Registry]
@@ -183,6 +185,30 @@ def test_versions_of_others_are_not_taken_for_ours(
     client.create_model_version("digits", str(tmp_path / "half"))
     client.create_registered_model("others")
     assert registry.versions() == [ours]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"), [("size", None), ("size", "big"), ("metrics", "oops"), ("metrics", "[]"), ("content", "f00")]
+)
+def test_a_version_with_a_damaged_tag_is_left_out_and_named(
+    registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture, tag: str, value: str | None
+) -> None:
+    registry = copy_registry(Path(registry.uri), tmp_path / "damaged")
+    client, key = Location.parse(registry.uri).client, f"efficientdet.{tag}"
+    if value is None:
+        client.delete_model_version_tag("digits", "2", key)
+    else:
+        client.set_model_version_tag("digits", "2", key, value)
+    for _ in range(2):
+        assert [str(version) for version in registry.versions()] == ["digits@1"]
+    told = f"tag {key} of digits@2 is {'not what was registered' if value else 'missing'}; restore it or register again"
+    assert caplog.messages == [f"{registry.uri}: digits@2 is left out: {told}"]
+    for ask in (registry.get, registry.champion):
+        with pytest.raises(TamperedError) as error:
+            ask("digits")
+        assert str(error.value) == f"{registry.uri}: looking up digits@champion failed: {told}"
+    promote(registry, "digits", "1", "ann", "the other is damaged")
+    assert registry.get("digits").version == "1"
 
 
 def test_content_is_what_sha256sum_says(registry: Registry, write_bundle: WriteBundle) -> None:

@@ -94,3 +94,24 @@ def test_a_local_registry_stays_in_its_folder(
 def test_other_addresses_are_refused(uri: str) -> None:
     with pytest.raises(RegistryError, match=r"not a folder, sqlite:////abs/path/registry.db or http"):
         Location.parse(uri)
+
+
+@pytest.mark.parametrize("user", ["ann:s3cret", "s3cret", "ann:s3/cret", "ann:s3@cret"])
+def test_a_password_in_an_address_is_refused_and_not_repeated(user: str) -> None:
+    with pytest.raises(RegistryError) as told:
+        open_registry(f"https://{user}@models.example.org")
+    assert str(told.value).startswith(
+        "registry 'https://…@models.example.org': an address with a user name or password"
+    )
+    assert "MLFLOW_TRACKING_PASSWORD" in str(told.value)
+    assert "cret" not in str(told.value)
+
+
+def test_a_folder_of_nobody_is_refused() -> None:
+    with pytest.raises(RegistryError, match="there is no such user"):
+        open_registry("~nobody-of-this-name/registry")
+
+
+def test_a_folder_may_have_an_at_sign(tmp_path: Path) -> None:
+    for uri in (f"{tmp_path}/team@work", f"sqlite:///{tmp_path}/team@work/registry.db"):
+        assert open_registry(uri).versions() == []

@@ -254,3 +254,13 @@ def test_promoted_by_several_at_once_the_aliases_follow_the_log(three: Registry)
     promote(three, "digits", log[-1].version, "ann", "settle")
     previous = next(entry.version for entry in reversed(log) if entry.version != log[-1].version)
     assert aliases(three) == {"champion": log[-1].version, "previous": previous}
+
+
+def test_an_entry_without_a_time_zone_is_told_and_nothing_moves(three: Registry) -> None:
+    promote(three, "digits", "1", "ann", "first")
+    [key] = [key for key in three.notes("digits") if key.startswith("promotion.")]
+    three.note("digits", key, three.notes("digits")[key].replace('Z"', '"'))
+    three.set_alias("digits", "champion", "2")
+    with pytest.raises(RegistryError, match=r"hold a promotion that cannot be read \(\('at',\)\)"):
+        promote(three, "digits", "3", "bob", "second")
+    assert aliases(three) == {"champion": "2"}

@@ -300,6 +300,19 @@ def test_refusals_are_sentences_of_their_kind(two: Registry, server: VertexServe
     assert str(told.value).count(URI) == 1
 
 
+@pytest.mark.parametrize(("alias", "says"), [("Staging_1", "Vertex takes 2 to 128"), ("default", "is Vertex's own")])
+def test_aliases_that_vertex_does_not_take_are_refused(two: Registry, alias: str, says: str) -> None:
+    with pytest.raises(RegistryError, match=f"alias '{alias}': {says}"):
+        two.set_alias("digits", alias, "1")
+    assert [version.aliases for version in two.versions()] == [(), ()]
+
+
+@pytest.mark.parametrize("name", ["Cars", "3d-cars", "a.b", "a" * 64])
+def test_names_that_vertex_does_not_take_are_refused(name: str) -> None:
+    with pytest.raises(RegistryError, match=f"model name '{name}': Vertex takes up to 63 lower-case letters"):
+        open_registry(URI).check(name, "champion")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
