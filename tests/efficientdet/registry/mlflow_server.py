@@ -48,7 +48,7 @@ class MlflowServer:
                 command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True, env=os.environ | settings
             )
         self._wait()
-        self._cheapen_password()
+        self.cheapen_passwords()
 
     def kill(self) -> None:
         """As the kernel does when memory runs out."""
@@ -71,8 +71,8 @@ class MlflowServer:
         )
         return config
 
-    def _cheapen_password(self) -> None:
-        """Stores the password so that a check of it costs the server no work; it makes one at every request."""
+    def cheapen_passwords(self) -> None:
+        """Gives every user PASSWORD, so that a check of it costs the server no work; it makes one at every request."""
         with contextlib.closing(sqlite3.connect(self.folder / "users.db")) as users, users:
             users.execute("UPDATE users SET password_hash = ?", (generate_password_hash(PASSWORD, "pbkdf2:sha256:1"),))
 

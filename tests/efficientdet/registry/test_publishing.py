@@ -23,7 +23,7 @@ from efficientdet.bundle import TFLITE_FILE, verify_manifest, write_manifest
 from efficientdet.errors import AccessError, NoRoomError, RegistryError
 from efficientdet.registry import Registry, open_registry
 from efficientdet.registry.mlflow_client import EXPERIMENT, Location
-from efficientdet.registry.mlflow_files import runs_before
+from efficientdet.registry.mlflow_files import PUBLISHING, runs_before
 from tests.efficientdet.registry.child import exit_code, in_child, kill_at
 from tests.efficientdet.registry.mlflow_server import ADMIN, PASSWORD, MlflowServer
 
@@ -216,17 +216,26 @@ def test_a_server_that_dies_in_the_midst_of_an_upload(
 def test_who_may_not_read_a_model_does_not_take_its_files_for_unfinished(
     guarded: MlflowServer, write_bundle: WriteBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_registry(guarded.uri).register(write_bundle("secret"), "secret")
-    experiment = Location.parse(guarded.uri).client.get_experiment_by_name(EXPERIMENT).experiment_id
-    users, password = AuthServiceClient(guarded.uri), f"{PASSWORD} of bob"
-    users.create_user("bob", password)
+    for name in ("secret", "once"):
+        open_registry(guarded.uri).register(write_bundle(f"hidden {name}"), name)
+    client = Location.parse(guarded.uri).client
+    client.rename_registered_model("once", "now secret")
+    client.create_registered_model("once")
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    dead = client.create_run(experiment, tags={PUBLISHING: "secret"}).info.run_id
+    users = AuthServiceClient(guarded.uri)
+    users.create_user("bob", f"{PASSWORD} of bob")
+    guarded.cheapen_passwords()
     users.grant_user_permission("bob", "experiment", experiment, "MANAGE")
+    users.grant_user_permission("bob", "registered_model", "once", "READ")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
     later, bobs = datetime.now(UTC) + timedelta(minutes=1), open_registry(guarded.uri)
-    assert bobs.versions("secret") == []
-    assert len(runs_before(Location.parse(guarded.uri).client, later, "secret")) == 1, "bob sees where the files are"
-    assert bobs.unfinished(later, "secret") == []
+    bobs_client = Location.parse(guarded.uri).client
+    assert bobs_client.get_registered_model("once")
+    for name, unfinished in (("secret", [dead]), ("once", [])):
+        assert len(set(runs_before(bobs_client, later, name)) - {dead}) == 1, "bob sees where the files are"
+        assert bobs.versions(name) == []
+        assert bobs.unfinished(later, name) == unfinished
 
 
 @pytest.mark.slow
