@@ -232,7 +232,7 @@ def test_who_may_not_read_a_model_does_not_take_its_files_for_unfinished(
     later, bobs = datetime.now(UTC) + timedelta(minutes=1), open_registry(guarded.uri)
     bobs_client = Location.parse(guarded.uri).client
     assert bobs_client.get_registered_model("once")
-    for name, unfinished in (("secret", [dead]), ("once", [])):
+    for name, unfinished in (("once", []), ("secret", [dead])):
         assert len(set(runs_before(bobs_client, later, name)) - {dead}) == 1, "bob sees where the files are"
         assert bobs.versions(name) == []
         assert bobs.unfinished(later, name) == unfinished
