@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from efficientdet.cli_numbers import NumberRange
 from efficientdet.cli_registry import registry_option
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def promotions(name: str, as_json: bool, registry: str) -> None:
 @models.command()
 @click.argument("name", required=False)
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="The N newest versions of each model stay.")
-@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="What is younger stays.")
+@click.option("--older-than", type=NumberRange(0, 36500), metavar="DAYS", help="What is younger stays.")
 @click.option("--yes", is_flag=True, help="Delete; without it they are only listed.")
 @registry_option
 def gc(name: str | None, keep: int | None, older_than: float | None, yes: bool, registry: str) -> None:

@@ -16,7 +16,7 @@ from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_cluster import compile_, status, submit
 from pipeline.cli_image import image
 from pipeline.cli_infer import infer, merge
-from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_file, config_option, fail, load, set_option
+from pipeline.cli_options import EXIT_FAILED, config_file, config_option, fail, load, set_option
 from pipeline.cli_promote import promote, rollback
 from pipeline.cli_runs import runs
 from pipeline.cli_schedule import schedule
@@ -64,7 +64,7 @@ def run(
     """
     config = load(path, overrides)
     selection = _selection(config, first, only)
-    _make_folders(Path(config.root), *[Path(path).parent for path in [summary] if path])
+    _make_folders(Path(config.root) / "logs", *[Path(path).parent for path in [summary] if path])
     try:
         from pipeline.run_log import run_log
 
@@ -92,9 +92,9 @@ def bless(run: str, reason: str, path: str | None, overrides: tuple[str, ...]) -
     when and why is kept in the pipeline's metadata, in blessing.json and with the registered version.
     """
     if not reason.strip():
-        fail(ConfigError("--reason is empty, but those who read it later need one"), EXIT_USAGE)
+        fail(ConfigError("--reason is empty, but those who read it later need one"))
     if path is None and not Path(run).exists():
-        fail(ConfigError(f"{run}: is no path of a blessing; for the id of a run give its --config too"), EXIT_USAGE)
+        fail(ConfigError(f"{run}: is no path of a blessing; for the id of a run give its --config too"))
     config = load(path, overrides) if path else None
     from pipeline import override
     from pipeline.metadata import Metadata
@@ -113,12 +113,12 @@ def bless(run: str, reason: str, path: str | None, overrides: tuple[str, ...]) -
 def _selection(config: PipelineConfig, first: str | None, only: tuple[str, ...]) -> Selection:
     """What --from and --only choose; ends the process where that is no node."""
     if first and only:
-        fail(ConfigError("--from and --only exclude each other; leave one out"), EXIT_USAGE)
+        fail(ConfigError("--from and --only exclude each other; leave one out"))
     selection = Selection(first, only)
     try:
         selection.check(node_names(config))
     except ConfigError as error:
-        fail(error, EXIT_USAGE)
+        fail(error)
     return selection
 
 
@@ -128,7 +128,7 @@ def _make_folders(*folders: Path) -> None:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        fail(ConfigError(f"{error.filename}: cannot be made a folder ({error.strerror}); name another"), EXIT_USAGE)
+        fail(ConfigError(f"{error.filename}: cannot be made a folder ({error.strerror}); name another"))
 
 
 def _run(config: PipelineConfig, selection: Selection, wait: bool, screen: RunView | ScreenHandler) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from efficientdet.cli_numbers import NumberRange
 from efficientdet.errors import ConfigError, EfficientDetError
-from pipeline.cli_options import EXIT_FAILED, EXIT_USAGE, config_option, engine_option, fail, load, quiet, set_option
+from pipeline.cli_options import EXIT_FAILED, config_option, engine_option, fail, load, quiet, set_option
 
 if TYPE_CHECKING:
     from pipeline.cluster_run import ClusterRun, RunReader
@@ -44,7 +45,7 @@ def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str)
         fail(error)
     of_span = f" of span {span}" if span else ""
     click.echo(f"{output}: {config.name}{of_span} for {engine}, parameters {', '.join(spec.parameters)}")
-    _note_places(config)
+    _note_places(config.source.path, config.registry.uri)
 
 
 @click.command()
@@ -52,7 +53,7 @@ def compile_(path: str, overrides: tuple[str, ...], engine: Engine, output: str)
 @set_option
 @engine_option
 @click.option("--data-path", help="Folder of the data set in this run.  [source.path]")
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Length of the training.")
+@click.option("--epochs", type=NumberRange(0, 1e9, min_open=True), help="Length of the training.")
 @click.option("--floors", metavar="JSON", help='What the model must reach, as {"AP": 0.4}.  [blessing.floors]')
 @click.option("--name", help="Name of the run.  [the pipeline's, and the time]")
 @click.option("--no-cache", is_flag=True, help="Run every node, whatever is cached.")
@@ -70,6 +71,7 @@ def submit(
     quiet()
     _check_run_name(name)
     config = load(path, overrides)
+    _check_data_path(data_path)
     given = {"data_path": data_path, "epochs": epochs, "floors": _checked_floors(config, floors)}
     from pipeline import cluster_run
 
@@ -80,7 +82,7 @@ def submit(
     except EfficientDetError as error:
         fail(error)
     click.echo(run.id)
-    _note_places(config)
+    _note_places(data_path or config.source.path, config.registry.uri)
 
 
 @click.command()
@@ -108,7 +110,7 @@ def status(
 ) -> None:
     """Show runs: where they are, and how they ended.
 
-    With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else; 2: bad usage.
+    With --run the exit code tells: 0 succeeded, 4 on its way, 1 anything else. 2: bad usage, or no run to show.
     """
     quiet()
     config = load(path, overrides)
@@ -157,11 +159,15 @@ def _check_run_name(name: str | None) -> None:
     if name is None:
         return
     if len(name) > LONGEST_NAME:
-        fail(ConfigError(f"--name: has {len(name)} characters, give {LONGEST_NAME} at most"), EXIT_USAGE)
+        fail(ConfigError(f"--name: has {len(name)} characters, give {LONGEST_NAME} at most"))
     if not re.search("[A-Za-z0-9]", name) or not name.isprintable():
-        fail(
-            ConfigError(f"--name {name!r}: the run's id is made of it; give one with letters a-z or digits"), EXIT_USAGE
-        )
+        fail(ConfigError(f"--name {name!r}: the run's id is made of it; give one with letters a-z or digits"))
+
+
+def _check_data_path(data_path: str | None) -> None:
+    """Ends the process for a place that means nothing to a node."""
+    if data_path is not None and not (data_path.startswith("/") or "://" in data_path):
+        fail(ConfigError(f"--data-path {data_path!r}: nodes have another working directory; give it from / on"))
 
 
 def _checked_floors(config: PipelineConfig, floors: str | None) -> str | None:
@@ -171,13 +177,13 @@ def _checked_floors(config: PipelineConfig, floors: str | None) -> str | None:
     try:
         given: Any = json.loads(floors)
     except ValueError as error:
-        fail(ConfigError(f'--floors {floors}: is no JSON ({error}); give floors as {{"AP": 0.4}}'), EXIT_USAGE)
+        fail(ConfigError(f'--floors {floors}: is no JSON ({error}); give floors as {{"AP": 0.4}}'))
     from efficientdet.blessing import Bounds
 
     try:
         Bounds.parse(config.blessing.to_dict() | {"floors": given}, source="--floors")
     except ConfigError as error:
-        fail(error, EXIT_USAGE)
+        fail(error)
     return floors
 
 
@@ -201,8 +207,8 @@ def _where(run: ClusterRun) -> str:
     return f"at {run.node}" if run.node else ""
 
 
-def _note_places(config: PipelineConfig) -> None:
+def _note_places(*places: str) -> None:
     """Says which folders of this machine the cluster must have too."""
-    for place in (config.source.path, config.registry.uri):
+    for place in (place.removeprefix("sqlite:///") for place in places):
         if "://" not in place:
             click.echo(f"note: every node must find {place} under this very path; mount it in the cluster", err=True)

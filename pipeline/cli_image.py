@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from efficientdet.errors import ConfigError
-from pipeline.cli_options import EXIT_USAGE, config_option, fail, load, quiet, set_option
+from pipeline.cli_options import config_option, fail, load, quiet, set_option
 
 if TYPE_CHECKING:
     from pipeline.image import Tool
@@ -34,7 +34,7 @@ def image(path: str, overrides: tuple[str, ...], context: str | None, tool: Tool
     try:
         printed = [shlex.join(words) for words in commands(config, source_tree(context), tool, base)]
     except ConfigError as error:
-        fail(error, EXIT_USAGE)
+        fail(error)
     click.echo("\n".join(printed))
     for note in notes(config.cluster):
         click.echo(f"note: {note}", err=True)

@@ -30,13 +30,13 @@ def load(path: str, overrides: tuple[str, ...]) -> PipelineConfig:
     try:
         return load_config(path, overrides)
     except ConfigError as error:
-        fail(error, EXIT_USAGE)
+        fail(error)
 
 
-def fail(error: EfficientDetError, code: int = EXIT_FAILED) -> NoReturn:
-    """Says what is wrong and ends the process."""
+def fail(error: EfficientDetError) -> NoReturn:
+    """Says what is wrong and ends the process: with 2 for what the user wrote, a ConfigError, else with 1."""
     click.echo(f"error: {error}", err=True)
-    sys.exit(code)
+    sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
 
 
 def quiet() -> None:

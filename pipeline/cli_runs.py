@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
-from pipeline.cli_options import EXIT_USAGE, config_option, fail, load, set_option
+from pipeline.cli_options import config_option, fail, load, set_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,8 +34,6 @@ def runs(name: str | None, path: str, overrides: tuple[str, ...], limit: int, as
     config = load(path, overrides)
     try:
         found = list(islice(_found(config, name), limit))
-    except ConfigError as error:
-        fail(error, EXIT_USAGE)
     except EfficientDetError as error:
         fail(error)
     if as_json:
@@ -42,7 +41,7 @@ def runs(name: str | None, path: str, overrides: tuple[str, ...], limit: int, as
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     console.print(_nodes(found[0]) if name else _table(found))
 
 
@@ -61,9 +60,9 @@ def _found(config: PipelineConfig, name: str | None) -> Iterator[Run]:
 
 
 def _table(found: list[Run]) -> Table:
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("run", "started (UTC)", "nodes", "seconds", "last")
+    table = Table(Column("run", no_wrap=True), "started (UTC)", "nodes", "seconds", "last")
     for run in found:
         last = f"{run.last.name} {run.last.state.lower()}" if run.last else ""
         table.add_row(run.name, run.started, str(len(run.nodes)), f"{run.seconds:.1f}", last)

@@ -12,7 +12,6 @@ import click
 from efficientdet.errors import ConfigError, EfficientDetError
 from pipeline.cli_options import (
     EXIT_FAILED,
-    EXIT_USAGE,
     config_file,
     config_option,
     engine_option,
@@ -42,8 +41,6 @@ def _command(name: str, text: str) -> Callable[[Callable[[Scheduler, PipelineCon
 
             try:
                 work(open_scheduler(config, engine), config, engine)
-            except ConfigError as error:
-                fail(error, EXIT_USAGE)
             except EfficientDetError as error:
                 fail(error)
 
@@ -93,7 +90,7 @@ def turn(engine: Engine, path: str | None, overrides: tuple[str, ...], settings:
     Exit code 0: begun, or nothing to do, and says which; 1: failed, as for a span that is not there; 2: bad usage.
     """
     if (path is None) == (settings is None):
-        fail(ConfigError("give the pipeline's --config, or its --settings, and not both"), EXIT_USAGE)
+        fail(ConfigError("give the pipeline's --config, or its --settings, and not both"))
     config = load(path, overrides) if path else _parsed(settings or "")
     from pipeline.turn import take_turn
 
@@ -111,13 +108,13 @@ def _parsed(settings: str) -> PipelineConfig:
     try:
         values = json.loads(settings)
     except ValueError as error:
-        fail(ConfigError(f"--settings: is no JSON ({error})"), EXIT_USAGE)
+        fail(ConfigError(f"--settings: is no JSON ({error})"))
     if not isinstance(values, dict):
-        fail(ConfigError(f"--settings: holds {type(values).__name__}, but must hold an object of settings"), EXIT_USAGE)
+        fail(ConfigError(f"--settings: holds {type(values).__name__}, but must hold an object of settings"))
     try:
         return PipelineConfig.parse(values, source="--settings")
     except ConfigError as error:
-        fail(error, EXIT_USAGE)
+        fail(error)
 
 
 def _report(config: PipelineConfig, run_id: str, error: str) -> None:

@@ -105,7 +105,8 @@ def submit(
         config, parameters = config.model_copy(update={"source": source}), {**parameters, SPAN: span}
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{config.name}{SUFFIXES[engine][0]}"
-        compile_pipeline(config, engine, path)
+        elsewhere = parameters[DATA_PATH] != compiled[DATA_PATH]
+        compile_pipeline(config, engine, path, data="" if elsewhere else None)
         return open_client(config, engine).submit(path, name, parameters, cache)
 
 

@@ -86,9 +86,13 @@ class CompiledSpec:
         self.tasks[node].pop("cachingOptions", None)
 
     def write(self, output: str | Path, engine: Engine) -> None:
-        """Writes the file that the engine's client reads, complete or not at all."""
+        """Writes the file that the engine's client reads, complete or not at all; ConfigError where it cannot be."""
         check_suffix(output, engine)
-        write_file(output, self.as_yaml() if engine == "kubeflow" else json.dumps(self.job, sort_keys=True, indent=1))
+        text = self.as_yaml() if engine == "kubeflow" else json.dumps(self.job, sort_keys=True, indent=1)
+        try:
+            write_file(output, text)
+        except OSError as error:
+            raise ConfigError(f"{output}: cannot be written ({error.strerror}); name another file") from error
 
     def as_yaml(self) -> str:
         """The specification, and as a second document what is Kubernetes' own."""

@@ -24,10 +24,15 @@ from pipeline.placement import place, secret_versions
 LOOKING_UP = ("ExampleValidator", "Evaluator")
 
 
-def compile_pipeline(config: PipelineConfig, engine: Engine, output: str | Path) -> CompiledSpec:
-    """Writes the specification of `create_pipeline(config)`; the champion is looked up when the run scores."""
+def compile_pipeline(
+    config: PipelineConfig, engine: Engine, output: str | Path, data: str | None = None
+) -> CompiledSpec:
+    """Writes the specification of `create_pipeline(config)`; the champion is looked up when the run scores.
+
+    See `compile_spec`.
+    """
     check_suffix(output, engine)
-    spec = compile_spec(config, engine)
+    spec = compile_spec(config, engine, data)
     spec.write(output, engine)
     return spec
 
@@ -35,7 +40,8 @@ def compile_pipeline(config: PipelineConfig, engine: Engine, output: str | Path)
 def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None) -> CompiledSpec:
     """The same, not written; ConfigError for what the engine does not have.
 
-    data: fingerprint of the source; None reads it.
+    data: fingerprint of the source; None reads it. Empty for data that nobody can read here: they are read in each run,
+    whatever the engine's cache has, and told from others by their examples.
     """
     cluster, parameters = config.cluster, Parameters.of(config)
     check_name(config.name)
@@ -68,7 +74,6 @@ def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None
     spec = CompiledSpec(runner.run(pipeline, write_out=False))
     spec.complete(parameters.values)
     spec.declare([SPAN, TURN])
-    # Data in a bucket may be others by now.
     for name in LOOKING_UP if data else (pipeline.components[0].id, *LOOKING_UP):
         spec.run_always(name)
     place(spec, cluster, engine, elsewhere=[NODE] if job else [])
@@ -77,10 +82,15 @@ def compile_spec(config: PipelineConfig, engine: Engine, data: str | None = None
 
 def check_checkpoints(cluster: ClusterConfig, engine: Engine) -> None:
     """Raises ConfigError for a folder of checkpoints that a further attempt of the node would not find."""
-    if engine == "vertex" or cluster.checkpoints is None:
+    if cluster.checkpoints is None:
         return
     folder = PurePosixPath(cluster.checkpoints)
-    if not any(folder.is_relative_to(volume.mount_path) for volume in cluster.volumes):
+    if engine == "vertex" and not cluster.checkpoints.startswith(("gs://", node.MOUNTS["gs://"])):
+        raise ConfigError(
+            f"cluster.checkpoints={cluster.checkpoints}: goes with the node on Vertex AI, which has no volumes; leave "
+            "it out, then it lies below cluster.root, or name a folder of a bucket"
+        )
+    if engine == "kubeflow" and not any(folder.is_relative_to(volume.mount_path) for volume in cluster.volumes):
         raise ConfigError(
             f"cluster.checkpoints={cluster.checkpoints}: lies in none of cluster.volumes, so on Kubeflow it goes with "
             "the node; name a folder below the mount_path of one"

@@ -88,9 +88,6 @@ class KubeflowScheduler:
     def resume(self, name: str) -> None:
         """As Scheduler.resume; by another of its kind, for the old one makes up for the last turn that it missed."""
         earlier = self._there(name)
-        if earlier[0].state == "ACTIVE":
-            self._delete(earlier[1:])
-            return
         with self._runs.spoken() as client, TemporaryDirectory() as folder:
             old, path = client.get_recurring_run(earlier[0].id), Path(folder) / "turn.yaml"
             path.write_text(yaml.safe_dump_all(_documents(old.pipeline_spec)), encoding="utf-8")

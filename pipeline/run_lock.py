@@ -46,7 +46,8 @@ def holder(root: Path) -> int | None:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return int(_written(lock) or 0)
+                written = _written(lock)
+                return int(written) if written.isdecimal() else 0
     except FileNotFoundError:
         pass
     return None

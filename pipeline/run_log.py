@@ -12,7 +12,8 @@ from typing import NamedTuple
 from absl import logging as absl_logging
 from rich.console import Console
 
-from pipeline.run_view import ANNOUNCEMENT, OURS, RunView, has_terminal, run_view
+from pipeline.run_follower import ANNOUNCEMENT, OURS, RunFollower
+from pipeline.run_view import RunView, has_terminal, run_view
 
 
 class RunLog(NamedTuple):
@@ -63,17 +64,17 @@ def _handled_by(handlers: list[logging.Handler]) -> Iterator[None]:
         logger.handlers, logger.level = before
 
 
-class NodeLogs(logging.Handler):
+class NodeLogs(RunFollower):
     """Writes what is said while a node runs into `folder`/NODE.log."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self._folder = folder
         self._file: logging.FileHandler | None = None
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def follow(self, record: logging.LogRecord, message: str) -> None:
         """Writes the record to the log of the node at work, if one is."""
-        announced = ANNOUNCEMENT.fullmatch(record.getMessage())
+        announced = ANNOUNCEMENT.fullmatch(message)
         if announced and announced[2] == "running":
             self._turn_to(announced[1])
         if self._file:
@@ -96,22 +97,21 @@ class NodeLogs(logging.Handler):
             self._file.setFormatter(self.formatter)
 
 
-class ScreenHandler(logging.Handler):
+class ScreenHandler(RunFollower):
     """Shows in lines when nodes start and end, and our own messages."""
 
     shows_nodes = False
 
     def __init__(self) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self._console = Console(stderr=True, highlight=False)
         self._started = 0.0
 
     def expect(self, seconds: Mapping[str, float]) -> None:
         """Lines look back only: how long nodes worked the last time is not shown."""
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def follow(self, record: logging.LogRecord, message: str) -> None:
         """Prints the record when it is of interest."""
-        message = record.getMessage()
         if announced := ANNOUNCEMENT.fullmatch(message):
             self._announce(*announced.groups())
         elif record.name.partition(".")[0] in OURS:

@@ -19,11 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from efficientdet.progress import bars_shown_elsewhere
+from pipeline.run_follower import ANNOUNCEMENT, OURS, RunFollower
 from pipeline.streams import STDERR, STDIN, STDOUT, led_into
 
-OURS = ("efficientdet", "components", "pipeline")
-# LocalDagRunner tells what becomes of its nodes only in its log.
-ANNOUNCEMENT = re.compile(r"Component (\S+) is (running|finished)\.")
 SKIPPED = re.compile(r"Skipping component (\S+)\.")
 CACHED = re.compile(r"A cached execution \d+ is used\.")
 STYLES = {
@@ -49,7 +47,7 @@ class Row:
     rate: float = 0.0
 
 
-class RunView(logging.Handler):
+class RunView(RunFollower):
     """Follows a run by what is logged; renders it for a live display.
 
     Args:
@@ -61,7 +59,7 @@ class RunView(logging.Handler):
     shows_nodes = True
 
     def __init__(self, nodes: Sequence[str], bars: Sequence[Progress], console: Console) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self.rows = {name: Row() for name in nodes}
         self._bars, self._console = bars, console
         self._started = time.monotonic()
@@ -73,9 +71,8 @@ class RunView(logging.Handler):
             if name in self.rows:
                 self.rows[name].usual = usual
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def follow(self, record: logging.LogRecord, message: str) -> None:
         """Follows the nodes, and shows our own messages."""
-        message = record.getMessage()
         if announced := ANNOUNCEMENT.fullmatch(message):
             self._announce(*announced.groups())
         elif skipped := SKIPPED.fullmatch(message):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from efficientdet.settings import Settings
 
@@ -43,6 +43,16 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _no_number(moment: Any) -> Any:
+    """YAML reads 20270101 as a number, which would be seconds since 1970."""
+    if isinstance(moment, (int, float)) or (isinstance(moment, str) and moment.strip().isdigit()):
+        raise ValueError(f"{moment} is no moment; write it as 2027-01-01T00:00:00+01:00")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+
+
 class ScheduleConfig(Settings):
     """When runs begin, and how many there may be at once."""
 
@@ -52,8 +62,8 @@ class ScheduleConfig(Settings):
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
         "UTC", description="Of the cron expression, as Europe/Berlin."
     )
-    start: AwareDatetime | None = Field(None, description="No run before, as 2027-01-01T00:00:00+01:00.")
-    end: AwareDatetime | None = Field(None, description="No run after.")
+    start: Moment | None = Field(None, description="No run before, as 2027-01-01T00:00:00+01:00.")
+    end: Moment | None = Field(None, description="No run after.")
     max_concurrent: int = Field(1, ge=1, le=10, description="Runs at once at most; a run that would be one more waits"
                                 " for its next turn.")  # fmt: skip
     max_failures: int = Field(3, ge=1, description="So many failures in a row pause the schedule.")

@@ -109,6 +109,9 @@ def _output_folders(store: MetadataStore, executions: list[int]) -> dict[str, Pa
 
 
 def _json(folder: Path | None, name: str) -> dict[str, Any] | None:
-    if folder is None or not (folder / name).is_file():
+    """What a node wrote; None where it is not there, or damaged since."""
+    try:
+        found = json.loads((folder / name).read_text(encoding="utf-8")) if folder else None
+    except (OSError, ValueError):
         return None
-    return json.loads((folder / name).read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else None

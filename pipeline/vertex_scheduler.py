@@ -66,8 +66,9 @@ class VertexScheduler:
         """As Scheduler.resume."""
         with self._runs.spoken():
             newest, *others = self._going(name) or self._there(name)[:1]
-            if _state(newest) != "ACTIVE":
-                newest.resume(catch_up=False)
+            if _state(newest) == "ACTIVE":
+                newest.pause()  # only from a pause there is a new beginning, before which failures do not count
+            newest.resume(catch_up=False)
             _delete(others)
 
     def delete(self, name: str) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 # TFX's words. Of a number all its digits count, unless a width is given, as in {SPAN:3}.
-BRACES = re.compile(r"\{(?:(?P<name>SPAN|VERSION)(?::(?P<width>[1-9][0-9]*))?|(?P<date>YYYY|MM|DD))\}")
+BRACES = re.compile(r"\{(?:(?P<name>SPAN|VERSION)(?::(?P<width>[1-9][0-9]?))?|(?P<date>YYYY|MM|DD))\}")
 _BEGUN = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)")
 DATE_DIGITS = {"YYYY": "4", "MM": "2", "DD": "2"}
 
@@ -20,7 +20,7 @@ def has_braces(pattern: str) -> bool:
 
 
 def is_well_written(pattern: str) -> bool:
-    """Whether all braces are closed, and have a width that is one."""
+    """Whether all braces are closed, and have a width from 1 to 99."""
     return not has_braces(BRACES.sub("", pattern))
 
 

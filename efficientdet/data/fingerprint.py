@@ -17,6 +17,8 @@ from efficientdet.data.voc import IMAGE_FOLDER, image_set_file, read_voc, voc_ro
 from efficientdet.data.yolo import yolo_files
 from efficientdet.errors import DataError
 
+MISSING = "missing"
+
 
 def coco_fingerprint(
     input_base: str | Path,
@@ -96,13 +98,17 @@ def tfod_fingerprint(input_base: str | Path, splits: Mapping[str, str], label_ma
 
 
 def fingerprint(base: str | Path, paths: Iterable[Path]) -> str:
-    """sha256 (hex) over the sorted names, relative to `base`, and the sha256 of each file; a missing one counts."""
+    """sha256 (hex) over the sorted names, relative to `base`, and the sha256 of each file; a missing one counts.
+
+    Empty where there is none of the files, as with data of another machine: of them nothing is known.
+    """
     ordered = sorted(set(paths))
     total = hashlib.sha256()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, digest in zip(ordered, pool.map(_digest, ordered), strict=True):
-            total.update(f"{os.path.relpath(path, base)}\0{digest}\n".encode(errors="surrogateescape"))
-    return total.hexdigest()
+        digests = list(pool.map(_digest, ordered))
+    for path, digest in zip(ordered, digests, strict=True):
+        total.update(f"{os.path.relpath(path, base)}\0{digest}\n".encode(errors="surrogateescape"))
+    return total.hexdigest() if set(digests) - {MISSING} else ""
 
 
 def expand(base: str | Path, pattern: str) -> list[Path]:
@@ -115,11 +121,11 @@ def expand(base: str | Path, pattern: str) -> list[Path]:
 def _digest(path: Path) -> str:
     try:
         if not path.is_file():  # To open a pipe would wait for ever.
-            return "missing"
+            return MISSING
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return "missing"
+        return MISSING
 
 
 def _inside(base: str | Path, folder: Path, names: Iterable[str]) -> Iterator[Path]:

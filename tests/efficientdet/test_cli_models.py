@@ -64,6 +64,9 @@ def test_gc_lists_and_deletes_only_when_told(team: Registry) -> None:
     assert [str(version) for version in team.versions()] == ["digits@2", "digits@1", "faces@1"]
     with pytest.raises(RegistryError, match="say which versions may go"):
         run(team, "gc")
+    for days in ("nan", "inf", "1e300"):
+        refused = run(team, "gc", "--older-than", days)
+        assert (refused.exit_code, "is not in the range" in refused.output) == (2, True)
 
 
 def test_gc_lists_what_a_publishing_of_this_name_left(team: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

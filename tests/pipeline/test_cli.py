@@ -37,7 +37,7 @@ def invoke(*words: str) -> Result:
         (["--set", "source.format=kitti"], "source.format='kitti'"),
         (["--nonsense"], "No such option"),
         (["--summary", "/dev/null/summary.json"], "cannot be made a folder"),
-        (["--set", "root=/dev/null/root"], "cannot be made a folder"),
+        (["--set", "root=/dev/null/root"], "/dev/null/root/logs: cannot be made a folder"),
         (["--only", "Traner"], "Traner: there is no such node; did you mean Trainer?"),
         (["--from", "VocExampleGen"], "VocExampleGen: there is no such node; did you mean CocoExampleGen?"),
         (["--set", "metadata=mysql://me:secret@host/db"], "set MYSQL_PWD"),

@@ -99,8 +99,11 @@ def test_a_paused_schedule_is_changed_in_place_and_stays_paused(
     [resumed] = listed(invoke)
     assert (resumed["state"], resumed["cron"]) == ("ACTIVE", shown["cron"])
     assert resumed["since"] > shown["since"]
+    assert invoke("resume").exit_code == 0
+    [again] = listed(invoke)
+    assert (again["state"], again["since"] > resumed["since"]) == ("ACTIVE", True), "failures of an active one go too"
     if engine == "kubeflow":
-        *_, before, after = (asked.body for asked in server.asked("recurring_run_service_create_recurring_run"))
+        *_, before, after, _ = (asked.body for asked in server.asked("recurring_run_service_create_recurring_run"))
         assert before is not None
         assert before.pop("description") == f"failures count since {first['since']}"
         assert after == before | {"mode": "ENABLE"}

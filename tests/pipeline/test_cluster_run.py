@@ -67,6 +67,10 @@ def test_kubeflow_runs_what_is_submitted(config_file: Path, kubeflow: ClusterSer
     assert asked.body["runtime_config"] == {"parameters": GIVEN, "pipeline_root": "gs://bucket/pipelines"}
     sent = asked.body["pipeline_spec"]
     assert sent["pipeline_spec"]["pipelineInfo"]["name"] == "digits"
+    group = sent["pipeline_spec"]["components"].get("tfx-dag", sent["pipeline_spec"]["root"])
+    cached = {name for name, task in group["dag"]["tasks"].items() if task.get("cachingOptions")}
+    assert cached >= {"StatisticsGen", "Trainer"}
+    assert not [name for name in cached if name.endswith("ExampleGen")], "data of another path may be new at any time"
     own = sent["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert own["Trainer_executor"]["secretAsEnv"][0]["secretName"] == "mlflow"
     assert kubeflow_runs.experiments[0]["namespace"] == "vision"
@@ -142,11 +146,39 @@ def test_nothing_is_sent_for_floors_that_are_none(config_file: Path):
         assert says in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--epochs", "nan"], "is not in the range"),
+        (["--epochs", "inf"], "is not in the range"),
+        (["--data-path", ""], "--data-path '': nodes have another working directory"),
+        (["--data-path", "data/7"], "--data-path 'data/7': nodes have another working directory"),
+    ],
+)
+def test_nothing_is_sent_that_means_nothing_there(config_file: Path, words: list[str], says: str):
+    done = invoke(config_file, "kubeflow", "submit", *words)
+    assert (done.exit_code, says in done.stderr) == (2, True)
+
+
+def test_a_file_that_cannot_be_written_is_told(config_file: Path):
+    done = invoke(config_file, "vertex", "compile", "--output", "/dev/null/digits.json")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "error: /dev/null/digits.json: cannot be written (File exists); name another file\n",
+    )
+
+
+def test_the_folders_that_nodes_must_find_are_those_of_the_run(config_file: Path, kubeflow: ClusterServer):
+    host = ("--set", f"cluster.host={kubeflow.address}", "--set", "registry.uri=sqlite:////kept/registry.db")
+    done = invoke(config_file, "kubeflow", "submit", *host, "--data-path", "/kept/other")
+    assert [line.split()[5] for line in done.stderr.splitlines()] == ["/kept/other", "/kept/registry.db"]
+
+
 def test_data_that_the_workers_of_dataflow_do_not_have_are_refused(config_file: Path):
     args = "[--project=team, --region=europe-west4, --temp_location=gs://bucket/temp]"
     beam = ("--set", "beam.runner=DataflowRunner", "--set", f"beam.args={args}", "--set", "cluster.root=/mnt/root")
     done = invoke(config_file, "kubeflow", "submit", *beam, "--data-path", "gs://images/7")
-    assert (done.exit_code, "error: --data-path=gs://images/7: nodes see a bucket" in done.stderr) == (1, True)
+    assert (done.exit_code, "error: --data-path=gs://images/7: nodes see a bucket" in done.stderr) == (2, True)
 
 
 def test_a_node_shows_kubeflow_the_token_that_it_has(
@@ -179,7 +211,7 @@ def test_what_googles_client_does_not_take_is_a_sentence(config_file: Path, vert
 
 def test_a_cluster_that_is_not_named_or_not_there_is_told(config_file: Path):
     unnamed = invoke(config_file, "kubeflow", "status")
-    assert unnamed.exit_code == 1
+    assert unnamed.exit_code == 2
     assert "cluster.host is not set; name the address" in unnamed.stderr
     gone = invoke(config_file, "kubeflow", "status", "--set", f"cluster.host=http://127.0.0.1:{free_port()}")
     assert gone.exit_code == 1

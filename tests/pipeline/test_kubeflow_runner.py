@@ -162,16 +162,16 @@ def test_retries_and_caching_are_those_configured(compiled: Compiled, config: Pi
     assert not any(task.get("cachingOptions") for task in uncached.tasks.values())
 
 
-def test_data_in_a_bucket_are_read_by_every_run(plain: PipelineConfig, tmp_path: Path):
+def test_data_of_another_place_are_read_by_every_run(plain: PipelineConfig, tmp_path: Path):
     """Nobody has read them here, so no engine's cache knows them, and each bucket is a training of its own."""
     places = set()
-    for path in ("gs://digits/a", "gs://digits/b"):
+    for path in ("gs://digits/a", "gs://digits/b", "/a/volume/of/the/cluster"):
         compiled = Compiled(plain.override({"source": {"path": path}}), "vertex", tmp_path)
         cached = {node for node, task in compiled.tasks.items() if task.get("cachingOptions")}
         assert cached == compiled.tasks.keys() - {"CocoExampleGen", "ExampleValidator", "Evaluator"}
         places.add(compiled.custom_config()["checkpoints"])
         compiled.path.unlink()
-    assert len(places) == 2
+    assert len(places) == 3
 
 
 def test_the_outcome_is_reported_whatever_happens(compiled: Compiled):
@@ -364,6 +364,7 @@ def refusal(config: PipelineConfig, engine: str, changes: dict[str, Any], folder
         ),
         ("vertex", {"volumes": [{"claim": "c", "mount_path": "/c"}]}, "mounts no volumes"),
         ("kubeflow", {"checkpoints": "/c", "volumes": [CLAIM]}, "checkpoints=/c: lies in none of cluster.volumes"),
+        ("vertex", {"checkpoints": "/kept"}, "checkpoints=/kept: goes with the node on Vertex AI"),
         ("vertex", {"secrets": MOUNTED}, "mounts no secrets; give s variables"),
         ("vertex", {"secrets": [{"name": "s", "variables": {"a": "A"}}]}, "secrets are in Secret Manager"),
     ],

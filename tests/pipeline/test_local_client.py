@@ -61,7 +61,7 @@ def test_a_failed_and_a_killed_run(config, status, monkeypatch):
 
 def test_who_holds_the_root_is_told_before_the_first_node(config, status):
     none = status("--run", "last")
-    assert (none.exit_code, none.output) == (1, "error: last: there is no run of tiny yet\n")
+    assert (none.exit_code, none.output) == (2, "error: last: there is no run of tiny yet\n")
     assert status().stderr == "no runs\n"
     Path(config.root).mkdir()
     with only_run(Path(config.root)):
@@ -73,7 +73,7 @@ def test_who_holds_the_root_is_told_before_the_first_node(config, status):
 
 def test_an_unknown_run_and_damaged_metadata_are_told(config, status):
     unknown = status("--run", "nobody")
-    assert (unknown.exit_code, "nobody: there is no such run of tiny" in unknown.output) == (1, True)
+    assert (unknown.exit_code, "nobody: there is no such run of tiny" in unknown.output) == (2, True)
     (Path(config.root)).mkdir()
     (Path(config.root) / "metadata.db").write_bytes(b"no database" * 1000)
     damaged = status()

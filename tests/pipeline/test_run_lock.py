@@ -13,7 +13,7 @@ import pytest
 
 from efficientdet.errors import EfficientDetError
 from pipeline import local_runner
-from pipeline.run_lock import holder, only_run
+from pipeline.run_lock import LOCK_FILE, holder, only_run
 
 HOLD = """
 import sys
@@ -60,6 +60,12 @@ def test_a_second_run_may_wait_for_the_first(tmp_path, caplog):
         assert ended[0] <= time.monotonic()
     thread.join()
     assert f"process {os.getpid()} is running this pipeline" in caplog.text
+
+
+def test_a_lock_file_with_something_else_in_it(tmp_path):
+    with only_run(tmp_path):
+        (tmp_path / LOCK_FILE).write_text("mine")
+        assert holder(tmp_path) == 0
 
 
 def test_who_looks_does_not_stand_in_the_way(tmp_path):

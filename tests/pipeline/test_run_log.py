@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 
 import tensorflow as tf
 
@@ -38,3 +40,25 @@ def test_nodes_are_told_after_tensorflow_has_saved_a_model(tmp_path, capsys):
         logging.getLogger("absl").info("Component %s is finished.", "Exporter")
     assert "Component Exporter is finished." in log.path.read_text()
     assert "done in" in capsys.readouterr().err
+
+
+def test_what_cannot_be_said_ends_no_run(tmp_path, capsys):
+    with run_log(tmp_path) as log:
+        logging.info("Component %s is running.", "Trainer")
+        logging.getLogger("any").info("%d items", "three")
+        logging.getLogger("efficientdet.any").info("on it goes")
+    assert "on it goes" in log.path.with_suffix("").joinpath("Trainer.log").read_text()
+    assert "on it goes" in capsys.readouterr().err
+
+
+def test_a_screen_that_nobody_reads_ends_no_run(tmp_path, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as broken:
+        monkeypatch.setattr(sys, "stderr", broken)
+        with run_log(tmp_path) as log:
+            for _ in range(2):
+                logging.getLogger("efficientdet.any").info("on it goes")
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # what is left is written when it is closed
+    assert log.path.read_text().count("on it goes") == 2

@@ -42,6 +42,11 @@ def test_times_have_a_zone_and_an_order():
         parse(time_zone="Mars/Olympus")
     with pytest.raises(ConfigError, match=r"schedule.start|start"):
         parse(start="2027-01-01T00:00:00")
+    for number in (20270101, "20270101", 1.5):
+        with pytest.raises(
+            ConfigError, match=rf"start.* {number} is no moment; write it as 2027-01-01T00:00:00\+01:00"
+        ):
+            parse(start=number)
     with pytest.raises(ConfigError, match=r"is not after schedule.start"):
         parse(start="2027-01-02T00:00:00Z", end="2027-01-02T01:00:00+01:00")
     schedule = parse(start="2027-01-02T00:00:00Z", end="2027-01-02T01:00:00Z", time_zone="Europe/Berlin")

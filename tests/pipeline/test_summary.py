@@ -28,6 +28,10 @@ def test_distances_by_split_and_anomalies_as_the_validator_wrote_them(tmp_path: 
 
 def test_without_a_verdict_there_is_nothing_to_tell(tmp_path: Path) -> None:
     assert _data(None) == _data(tmp_path) == never_started("no")["data"] == {}
+    for damaged in ("{", "[]", "\udcff"):
+        for name in (ANOMALIES_FILE, DRIFT_FILE):
+            (tmp_path / name).write_text(damaged, errors="surrogateescape")
+        assert _data(tmp_path) == {}
 
 
 RULES = [

@@ -29,7 +29,13 @@ def test_texts_stand_where_the_braces_are(pattern: str, path: str, texts: Texts 
 
 @pytest.mark.parametrize(
     ("pattern", "has", "well"),
-    [("a", False, True), ("{SPAN:3}", True, True), ("{SPAN", True, False), ("{SPAN:0}", True, False)],
+    [
+        ("a", False, True),
+        ("{SPAN:3}", True, True),
+        ("{SPAN", True, False),
+        ("{SPAN:0}", True, False),
+        ("{SPAN:999}", True, False),
+    ],
 )
 def test_braces_are_well_written_or_not(pattern: str, has: bool, well: bool):
     assert (has_braces(pattern), is_well_written(pattern)) == (has, well)

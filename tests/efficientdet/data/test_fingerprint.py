@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from efficientdet.data.fingerprint import coco_fingerprint, expand, voc_fingerprint
+from efficientdet.data.fingerprint import (
+    coco_fingerprint,
+    csv_fingerprint,
+    expand,
+    tfod_fingerprint,
+    voc_fingerprint,
+    yolo_fingerprint,
+)
 
 
 @pytest.fixture
@@ -67,6 +74,15 @@ def test_a_link_out_of_an_image_folder_that_is_hashed_whole_is_not_followed(
     (coco / "train/link.jpg").symlink_to(coco.parent)
     (coco / "train/other.jpg").symlink_to(Path(__file__))
     assert of_coco() == before
+
+
+def test_of_what_is_not_there_nothing_is_known(tmp_path: Path) -> None:
+    for base in (tmp_path, tmp_path / "none"):
+        assert coco_fingerprint(base, {"train": "*/train.json"}, {"train": "train"}) == ""
+        assert voc_fingerprint(base, {"train": "train"}) == ""
+        assert csv_fingerprint(base, "boxes.csv") == ""
+        assert yolo_fingerprint(base, {"train": "train"}) == ""
+        assert tfod_fingerprint(base, {"train": "train-*"}, "labels.pbtxt") == ""
 
 
 def test_a_pipe_is_not_waited_for(coco: Path, of_coco: Callable[[], str]) -> None:
