@@ -91,8 +91,8 @@ class VersionStore(ABC):
         with self._requests(f"looking up {name}@{selector}"):
             if stored := self._find(name, selector):
                 return stored.read()
-            names = (each.name for each in self._visible(None))
-            return select(self.uri, name, selector, self.versions(name), lambda: sorted(set(names)))
+            others = (each.name for each in self._visible(None) if each.name != name)
+            return select(self.uri, name, selector, self.versions(name), lambda: sorted(set(others)))
 
     def champion(self, name: str, alias: str = CHAMPION) -> ModelVersion | None:
         """As Registry.champion; raises TamperedError when that version is damaged."""
