@@ -22,6 +22,7 @@ from efficientdet.config import Config
 from efficientdet.errors import ModelError, reason
 from efficientdet.image_source import read_image
 from efficientdet.label_map import LabelMap
+from efficientdet.lean_imports import lean_imports
 from efficientdet.model_contract import saved_model_faults, tflite_faults
 from efficientdet.tflite_detector import SIGNATURE, TFLiteDetector
 
@@ -108,7 +109,8 @@ class _SavedModel:
     def __init__(self, path: Path) -> None:
         if not (path / "saved_model.pb").is_file():
             raise ModelError(f"{path}: there is no SavedModel; export the model again")
-        import tensorflow as tf
+        with lean_imports():
+            import tensorflow as tf
 
         self._path, self._model, self._tensor = path, tf.saved_model.load(str(path)), tf.constant
 

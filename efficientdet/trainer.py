@@ -150,6 +150,7 @@ class Trainer:
         scalars = self.strategy.run(function, args=(images, Targets(*targets)))
         return {name: self.strategy.experimental_local_results(value)[0] for name, value in scalars.items()}
 
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, which would take longer than all the rest
     def replica_step(self, images: tf.Tensor, targets: Targets) -> Losses:
         """The part of one replica."""
         normaliser = self._normaliser(targets)
@@ -173,16 +174,23 @@ class Trainer:
         if parts == 1:
             return self._part(images, targets, normaliser, share)
         images, targets = (_in_parts(tensors, parts, self.share // parts) for tensors in (images, targets))
-        gradients = [tf.zeros_like(v.value) for v in self.variables]
-        losses = {name: tf.constant(0.0) for name in self.losses}
-        # Replicas cannot meet inside a loop of TensorFlow's, which their normalisations have to.
-        for i in tf.range(parts) if self.replicas == 1 else range(parts):
+
+        def add(i: Any, gradients: list[tf.Tensor], losses: Losses) -> tuple[Any, list[tf.Tensor], Losses]:
             # Not before the one ahead is done, or their memory would add up.
             with tf.control_dependencies(gradients):
-                part = tf.nest.map_structure(lambda tensor, i=i: tf.identity(tensor[:, i]), (images, targets))
+                part = tf.nest.map_structure(lambda tensor: tf.identity(tensor[:, i]), (images, targets))
             more, more_losses = self._part(part[0], part[1], normaliser, share)
             gradients = [old + new for old, new in zip(gradients, more, strict=True)]
-            losses = {name: losses[name] + more_losses[name] for name in losses}
+            return i + 1, gradients, {name: losses[name] + more_losses[name] for name in losses}
+
+        gradients = [tf.zeros_like(v.value) for v in self.variables]
+        losses = {name: tf.constant(0.0) for name in self.losses}
+        if self.replicas == 1:
+            _, *sums = tf.while_loop(lambda i, *_: i < parts, add, (0, gradients, losses), maximum_iterations=parts)
+            return sums[0], sums[1]
+        # Replicas cannot meet inside a loop of TensorFlow's, which their normalisations have to.
+        for i in range(parts):
+            _, gradients, losses = add(i, gradients, losses)
         return gradients, losses
 
     def _part(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from efficientdet.errors import ConfigError, EfficientDetError
+from efficientdet.lean_imports import lean_imports
 from pipeline.cli_cluster import compile_, status, submit
 from pipeline.cli_image import image
 from pipeline.cli_infer import infer, merge
@@ -20,7 +21,6 @@ from pipeline.cli_options import EXIT_FAILED, config_file, config_option, fail, 
 from pipeline.cli_promote import promote, rollback
 from pipeline.cli_runs import runs
 from pipeline.cli_schedule import schedule
-from pipeline.lean_imports import lean_imports
 from pipeline.nodes import node_names
 from pipeline.selection import Selection
 

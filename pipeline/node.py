@@ -15,7 +15,7 @@ from pathlib import Path
 
 from components.secret_manager import read_secrets
 from efficientdet.errors import EfficientDetError
-from pipeline.lean_imports import lean_imports
+from efficientdet.lean_imports import lean_imports
 
 # Where Vertex AI (gs) and the launcher of Kubeflow Pipelines (all) show buckets.
 MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}

@@ -21,6 +21,9 @@ from efficientdet.letterbox import letterbox
 SHUFFLE_RECORDS = 1024
 READERS = 8  # shards unpacked at a time; the order of examples depends on it, and therefore not on the machine
 
+unconverted = tf.autograph.experimental.do_not_convert
+"""Of functions without Python's own branches and loops over tensors: to look for them takes seconds."""
+
 
 def read_records(pattern: str | Sequence[str]) -> tf.data.Dataset:
     """Serialised examples (string scalars) of every shard matching `pattern`, in the order of file names.
@@ -76,12 +79,15 @@ def training_batches(
     size = config.training.batch_size
     per_worker = size // share.workers
 
+    @unconverted
     def ours(index: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
         return index % size // per_worker == share.worker
 
+    @unconverted
     def example(index: tf.Tensor, records: tf.Tensor) -> Scene:
         return training_scene(records, config, index).padded(config.data.max_boxes)
 
+    @unconverted
     def targets(scenes: Scene) -> tuple[tf.Tensor, Targets]:
         return scenes.image, anchors.assign_batch(scenes.boxes, scenes.classes, config.compat)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,16 @@ def test_weights_make_imagenet_unnecessary(config, monkeypatch):
     monkeypatch.setattr(local_runner, "sweep_stale", begins)
     with pytest.raises(EfficientDetError, match="it began"):
         local_runner.run(config.override("detector.model.name=efficientdet-d0,detector.model.weights=gs://bucket/d0"))
+
+
+def test_what_only_keras_extras_use_is_not_loaded() -> None:
+    code = (
+        "import sys; from efficientdet.lean_imports import UNUSED, lean_imports\n"
+        "with lean_imports():\n"
+        "    from pipeline import local_runner, summary, run_history\n"
+        "assert {name.partition('.')[0] for name in sys.modules}.isdisjoint(UNUSED), 'loaded'\n"
+        "import matplotlib, sklearn; print('there again')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "there again\n"), done.stderr
+    assert "Error" not in done.stderr
