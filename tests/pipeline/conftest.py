@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,20 +17,12 @@ import pytest
 import yaml
 
 from efficientdet.data.demo import write_demo_data
-from pipeline.cli import main
 from pipeline.config import PipelineConfig
 
 # Its children have loaded TensorFlow and TFX already, half of the time of a run that finds all in the cache.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["pipeline.local_runner", "pipeline.summary"])
-
-
-def command(words: Sequence[str], log: Path) -> None:
-    """`efficientdet-pipeline` with these words; its screen goes to the end of `log`."""
-    screen = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(screen, 1)
-    os.dup2(screen, 2)
-    main(words)
+COMMAND = str(Path(__file__).with_name("forked_command.py"))
 
 
 @dataclass
@@ -72,7 +64,8 @@ class Job:
 
     def start(self, log: Path, words: Sequence[str] = ()) -> ForkServerProcess:
         """A run that is not waited for; its screen goes to the end of `log`."""
-        process = FORKS.Process(target=command, args=(words or self.words(), log))
+        given = {"words": [*(words or self.words())], "log": log}
+        process = FORKS.Process(target=runpy.run_path, args=(COMMAND, given))
         process.start()
         return process
 
