@@ -150,7 +150,7 @@ class Trainer:
         scalars = self.strategy.run(function, args=(images, Targets(*targets)))
         return {name: self.strategy.experimental_local_results(value)[0] for name, value in scalars.items()}
 
-    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, which would take longer than all the rest
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and to look for it takes seconds
     def replica_step(self, images: tf.Tensor, targets: Targets) -> Losses:
         """The part of one replica."""
         normaliser = self._normaliser(targets)

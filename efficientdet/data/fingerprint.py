@@ -17,7 +17,7 @@ from efficientdet.data.voc import IMAGE_FOLDER, image_set_file, read_voc, voc_ro
 from efficientdet.data.yolo import yolo_files
 from efficientdet.errors import DataError
 
-MISSING = "missing"
+_MISSING = "missing"
 
 
 def coco_fingerprint(
@@ -108,7 +108,7 @@ def fingerprint(base: str | Path, paths: Iterable[Path]) -> str:
         digests = list(pool.map(_digest, ordered))
     for path, digest in zip(ordered, digests, strict=True):
         total.update(f"{os.path.relpath(path, base)}\0{digest}\n".encode(errors="surrogateescape"))
-    return total.hexdigest() if set(digests) - {MISSING} else ""
+    return total.hexdigest() if set(digests) - {_MISSING} else ""
 
 
 def expand(base: str | Path, pattern: str) -> list[Path]:
@@ -121,11 +121,11 @@ def expand(base: str | Path, pattern: str) -> list[Path]:
 def _digest(path: Path) -> str:
     try:
         if not path.is_file():  # To open a pipe would wait for ever.
-            return MISSING
+            return _MISSING
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return MISSING
+        return _MISSING
 
 
 def _inside(base: str | Path, folder: Path, names: Iterable[str]) -> Iterator[Path]:
